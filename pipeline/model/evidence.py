@@ -1,0 +1,67 @@
+"""What a stage leaves behind: a statement about one digest (in-toto Statement v1), and the stored form of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipeline.model.digest import Digest
+from pipeline.model.verdict import Reason
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+
+PREDICATE_TYPES: Mapping[str, str] = {
+    "build": "https://slsa.dev/provenance/v1",
+    "integration": "https://in-toto.io/attestation/test-result/v0.1",
+    "staging": "https://in-toto.io/attestation/test-result/v0.1",
+    "prod": "urn:onedigest:predicate:deployment:v1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One stage's run for one digest: the `onedigest_stage` object of every predicate, and the facts beside it.
+
+    `result` is PASSED, FAILED or UNDECIDED. `plan` and the values of `inputs` are `sha256:…` strings; `inputs` maps a
+    predecessor stage to the evidence it was admitted on. Times are aware and in UTC. `facts` holds JSON values.
+    """
+
+    app: str
+    stage: str
+    environment: str
+    result: str
+    plan: str
+    run: str
+    started: datetime
+    finished: datetime
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A statement as it was found in a store: about which digest, and under which `sha256:…` it is kept."""
+
+    subject: Digest
+    id: str
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Something that was found and does not count, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """All that a store holds about one digest."""
+
+    accepted: Sequence[Evidence] = ()
+    ignored: Sequence[Ignored] = ()
