@@ -46,12 +46,20 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The work tree a build starts from: commit (40 hex digits, or empty outside git) and whether it is dirty."""
+    """The work tree a build starts from.
+
+    `commit` is 40 hex digits, or empty outside git; `changed` the paths that differ from it, relative to the root.
+    """
 
     commit: str
-    dirty: bool
+    changed: tuple[str, ...] = ()
     committed_at: datetime | None = None
     url: str = ""
+
+    @property
+    def dirty(self) -> bool:
+        """True when the tree is not what the commit says."""
+        return bool(self.changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,10 @@ class Stage(Protocol):
         """What would be run; its hash goes into the evidence."""
         ...
 
+    def standing(self, candidate: Candidate) -> Verdict:
+        """Whether what a PASSED record of this stage says is still so in the world (image there, service runs it)."""
+        ...
+
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Facts and verdict; raises only PipelineError for "could not decide"."""
         ...
@@ -186,10 +198,33 @@ class ImageBuilder(Protocol):
         """`buildkit` or `engine`."""
         ...
 
-    def build_and_push(self, request: BuildRequest, say: Say) -> str:
-        """Builds, pushes under a tag that nobody uses again, and returns that tag. The digest is the registry's to tell.
+    def fingerprint(self, request: BuildRequest) -> Mapping[str, str]:
+        """`sha256:…` of every file the build would see (what .dockerignore leaves), by relative path."""
+        ...
+
+    def build_and_push(self, request: BuildRequest, tag: str, say: Say) -> None:
+        """Builds, and pushes under `tag`. The digest is the registry's to tell.
 
         Raises ConfigurationError with the failing Dockerfile step, UnavailableError without an engine or registry.
+        """
+        ...
+
+
+class Linter(Protocol):
+    """Looks for mistakes in a Dockerfile."""
+
+    def findings(self, dockerfile: Path) -> Sequence[str]:
+        """One line a finding that must be mended; empty when there is none."""
+        ...
+
+
+class BillOfMaterials(Protocol):
+    """Lists what an image is made of."""
+
+    def write(self, image: ImageRef, path: Path) -> int:
+        """Writes a CycloneDX document to `path`; returns how many components it lists.
+
+        Raises UndecidedError when the image could not be read.
         """
         ...
 
@@ -203,10 +238,6 @@ class Registry(Protocol):
 
     def image_facts(self, image: ImageRef) -> ImageFacts:
         """Size, platform and labels from manifest and config, each re-hashed."""
-        ...
-
-    def find_prefix(self, repository: str, prefix: str) -> Sequence[Digest]:
-        """Every image digest of ours in the repository whose hex begins with `prefix`."""
         ...
 
 

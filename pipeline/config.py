@@ -1,0 +1,253 @@
+"""pipeline.toml → frozen settings. Every mistake is reported at once, with its path and a suggestion."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.config_errors import describe
+from pipeline.errors import ConfigurationError
+from pipeline.model.policy import Limit, parse_duration
+
+FILE = "pipeline.toml"
+NAME = r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$"
+
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+Name = Annotated[str, Field(pattern=NAME)]
+UrlPath = Annotated[str, Field(pattern=r"^/")]
+Argv = Annotated[tuple[str, ...], Field(min_length=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Table(BaseModel):
+    """A TOML table: unknown keys are mistakes, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class AppSettings(Table):
+    """What is shipped."""
+
+    name: Name
+    port: Port = 8080
+    context: str = "."
+    dockerfile: str = "Dockerfile"
+    repository: str = ""
+    live: UrlPath = "/healthz"
+    ready: UrlPath = "/readyz"
+    version: UrlPath = "/version"
+    environment: dict[str, str] = {}
+
+
+class CloudSettings(Table):
+    """Where the environments are: the embedded cloud, or the caller's AWS account."""
+
+    provider: Literal["local", "aws"]
+    region: str = "eu-central-1"
+    profile: str = ""
+    registry: str = ""
+    port_base: Annotated[int, Field(ge=1024, le=65000)] | None = None
+
+
+class BuildSettings(Table):
+    """How the image is built."""
+
+    platform: str = "linux/amd64"
+    args: dict[str, str] = {}
+    base_images: dict[str, str] = {}
+    max_size_mb: Annotated[int, Field(gt=0)] = 500
+    lint: bool = True
+    sbom: bool = True
+
+
+class ServiceSettings(Table):
+    """A real dependency of the integration stage, by the name under which the candidate reaches it."""
+
+    image: str
+    port: Port
+    environment: dict[str, str] = {}
+    command: tuple[str, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+    ready: tuple[str, ...] = ()
+    timeout: Seconds = 60.0
+
+
+class IntegrationSettings(Table):
+    """The integration stage: services, the candidate's environment, and the suite."""
+
+    tests: str = "tests/integration"
+    before: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    services: dict[Name, ServiceSettings] = {}
+    pytest_args: tuple[str, ...] = ()
+    ready_timeout: Seconds = 60.0
+    timeout: Seconds = 900.0
+
+
+class BeforeSettings(Table):
+    """A one-off task with the candidate's image before the rollout."""
+
+    command: Argv
+
+
+class SmokeSettings(Table):
+    """A check through the load balancer after the rollout."""
+
+    path: UrlPath
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    contains: str = ""
+
+
+class RolloutSettings(Table):
+    """How long a rollout may take, and how its end is checked."""
+
+    timeout: Seconds = 600.0
+    drain_timeout: Seconds = 360.0
+    healthy_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class EnvironmentSettings(Table):
+    """One environment on ECS."""
+
+    cluster: str = ""
+    service: str = ""
+    desired: Annotated[int, Field(ge=1, le=1000)] = 1
+    cpu: Annotated[int, Field(ge=128)] = 256
+    memory: Annotated[int, Field(ge=128)] = 512
+    url: str = ""
+    health_grace: Seconds = 60.0
+    deregistration_delay: Seconds = 15.0
+    environment: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    before: BeforeSettings | None = None
+    smoke: tuple[SmokeSettings, ...] = ()
+    rollout: RolloutSettings = RolloutSettings()
+
+
+class GeneratorSettings(Table):
+    """Bounds within which the load generator proves that it was not the bottleneck."""
+
+    max_cpu: Annotated[float, Field(gt=0, le=1)] = 0.70
+    max_lag_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    min_delivered: Annotated[float, Field(gt=0, le=1)] = 0.95
+
+
+class LoadSettings(Table):
+    """What Locust offers to staging."""
+
+    locustfile: str = "loadtests/locustfile.py"
+    users: Annotated[int, Field(ge=1)] = 20
+    spawn_rate: Annotated[float, Field(gt=0)] = 10.0
+    warmup: Seconds = 5.0
+    duration: Seconds = 20.0
+    generator: GeneratorSettings = GeneratorSettings()
+
+
+class LimitSettings(Table):
+    """A bound on a recorded metric."""
+
+    max: float | None = None
+    min: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> LimitSettings:
+        if self.max is None and self.min is None:
+            raise ValueError("a limit needs max or min")
+        return self
+
+    @property
+    def value(self) -> Limit:
+        """The limit as the gate takes it."""
+        return Limit(max=self.max, min=self.min)
+
+
+class RequirementSettings(Table):
+    """What one predecessor stage must have left behind."""
+
+    max_age: Seconds | None = None
+    after: tuple[str, ...] = ()
+    environment: str = ""
+    limits: dict[str, LimitSettings] = {}
+    endpoints: dict[str, dict[str, LimitSettings]] = {}
+
+
+class GateSettings(Table):
+    """What opens a stage."""
+
+    build: RequirementSettings | None = None
+    integration: RequirementSettings | None = None
+    staging: RequirementSettings | None = None
+
+
+class Gates(Table):
+    """One gate a stage; an absent one asks for every earlier stage."""
+
+    integration: GateSettings = GateSettings()
+    staging: GateSettings = GateSettings()
+    prod: GateSettings = GateSettings()
+
+
+class Environments(Table):
+    """The two environments every release goes through."""
+
+    staging: EnvironmentSettings
+    prod: EnvironmentSettings
+
+    def __getitem__(self, name: str) -> EnvironmentSettings:
+        return {"staging": self.staging, "prod": self.prod}[name]
+
+
+class Settings(Table):
+    """All of pipeline.toml."""
+
+    app: AppSettings
+    cloud: CloudSettings
+    build: BuildSettings = BuildSettings()
+    integration: IntegrationSettings = IntegrationSettings()
+    environments: Environments
+    load: LoadSettings = LoadSettings()
+    gate: Gates = Gates()
+
+    @property
+    def repository(self) -> str:
+        """The image's repository inside the registry."""
+        return self.app.repository or self.app.name
+
+
+def load(root: Path) -> Settings:
+    """Reads `pipeline.toml` in `root`.
+
+    Raises ConfigurationError with one line a mistake: `path: what is wrong (did you mean …?)`.
+    """
+    return parse(_read(root / FILE))
+
+
+def parse(text: str) -> Settings:
+    """Settings out of TOML text; see `load`."""
+    try:
+        document: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{FILE} is not TOML: {error}", hint="mend the line it names") from error
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        lines = describe(error, Settings)
+        raise ConfigurationError(
+            "\n".join([f"{FILE} has {len(lines)} mistake{'s' * (len(lines) != 1)}:", *lines]),
+            hint="docs/reference/configuration.md lists every key",
+        ) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"no {FILE} in {path.parent}",
+            hint="run from the project's root, or give it: python -m pipeline -C DIR …",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}", hint="make it a readable UTF-8 file") from error
