@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipeline.config_errors import describe
 from pipeline.errors import ConfigurationError
-from pipeline.model.policy import Limit, parse_duration
+from pipeline.model.limits import Limit
+from pipeline.model.policy import parse_duration
 
 FILE = "pipeline.toml"
 NAME = r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$"

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.errors import ExitCode
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Statement
 from pipeline.model.load import LoadShape, LoadSummary
@@ -97,14 +98,15 @@ class Plan:
 class StageResult:
     """What a stage found: the verdict with its reasons, facts for the record, metrics for the gate.
 
-    `facts` holds JSON values. `metrics` maps a name to a finite number. The build sets `image`.
+    `facts` holds JSON values. `metrics` maps a name to a finite number. The build sets `image`. `error_code` is set when
+    the outcome alone does not give the process's exit code (rolled back, superseded, stuck).
     """
 
     verdict: Verdict
     facts: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     image: ImageRef | None = None
-    rolled_back: bool = False
+    error_code: ExitCode | None = None
 
     @property
     def outcome(self) -> Outcome:

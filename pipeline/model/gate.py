@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence, Ignored
-from pipeline.model.policy import GatePolicy, Requirement, limit_reasons
+from pipeline.model.limits import judge_metrics
+from pipeline.model.policy import GatePolicy, Requirement
 from pipeline.model.verdict import Outcome, Reason, Verdict
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -98,7 +99,7 @@ def _denials(
         yield Reason(f"{stage} evidence is {_ago(age)} old, at most {_ago(requirement.max_age)} is allowed", again)
     if requirement.plan and requirement.plan != statement.plan:
         yield Reason(f"{stage} was run by another plan than today's (tests, load shape or target changed)", again)
-    yield from limit_reasons(stage, statement.metrics, requirement.limits)
+    yield from judge_metrics(statement.metrics, requirement.limits)
     yield from _order(requirement, evidence, accepted, again)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.model.verdict import Reason
+from pipeline.model.limits import Limit
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -19,14 +18,6 @@ def parse_duration(value: object) -> float:
     if not match:
         raise ValueError('a duration is a number with a unit: "10s", "5m", "24h", "30d"')
     return float(match[1]) * _UNITS[match[2]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """Bounds on one metric; the bound itself is still within."""
-
-    max: float | None = None
-    min: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +43,3 @@ class GatePolicy:
     gate: str
     app: str
     requirements: tuple[Requirement, ...]
-
-
-def limit_reasons(stage: str, metrics: Mapping[str, float], limits: Mapping[str, Limit]) -> list[Reason]:
-    """Why recorded metrics do not meet the limits; empty when every one is met.
-
-    A metric that is missing, a bool, not a number or not finite does not meet any limit.
-    """
-    return [reason for name, limit in limits.items() if (reason := _limit_reason(stage, name, metrics.get(name), limit))]
-
-
-def _limit_reason(stage: str, name: str, value: object, limit: Limit) -> Reason | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return Reason(f"{stage} recorded no {name}", f"run {stage} again")
-    if limit.max is not None and value > limit.max:
-        return Reason(f"{stage}: {name} was {value:g}, at most {limit.max:g} is allowed", f"mend it, or change the limit of {name}")
-    if limit.min is not None and value < limit.min:
-        return Reason(f"{stage}: {name} was {value:g}, at least {limit.min:g} is asked for", f"run {stage} for longer or with more users")
-    return None

@@ -1,0 +1,50 @@
+"""What the work tree is: its commit, and what differs from it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.errors import UnavailableError
+from pipeline.ports import Command, CommandRunner, Source
+
+_SECONDS = 30.0
+
+
+class Git:
+    """Reads a work tree through the `git` program."""
+
+    def __init__(self, root: Path, runner: CommandRunner) -> None:
+        self._root = root
+        self._runner = runner
+
+    def source(self) -> Source:
+        """The source at the root. Outside git, before the first commit or without the program: no commit."""
+        commit = self._line("rev-parse", "HEAD")
+        if not commit:
+            return Source(commit="")
+        changed = self._raw("status", "--porcelain=v1", "-z", "--no-renames")
+        when = self._line("show", "-s", "--format=%cI", "HEAD")
+        return Source(
+            commit=commit,
+            changed=tuple(entry[3:] for entry in changed.split("\0") if len(entry) > 3),
+            committed_at=datetime.fromisoformat(when) if when else None,
+            url=_without_credentials(self._line("config", "--get", "remote.origin.url")),
+        )
+
+    def _line(self, *arguments: str) -> str:
+        return self._raw(*arguments).strip()
+
+    def _raw(self, *arguments: str) -> str:
+        try:
+            done = self._runner.run(Command(("git", *arguments), cwd=self._root, timeout=_SECONDS))
+        except UnavailableError:
+            return ""
+        return done.output if done.exit_code == 0 else ""
+
+
+def _without_credentials(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    return scheme + separator + rest.rsplit("@", 1)[-1]

@@ -1,0 +1,94 @@
+"""integration: that very digest runs with its real dependencies, and pytest drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.model.verdict import Outcome, Reason, Verdict
+from pipeline.ports import Candidate, IntegrationSandbox, Plan, Progress, StageResult, SuiteResult
+from stages.files import hash_tree
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationPlan:
+    """What is run: the suite's folder, and everything that shapes the sandbox (JSON values)."""
+
+    root: Path
+    tests: str
+    sandbox: Mapping[str, Any]
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationStage:
+    """Every test must pass; a suite that ran no test decides nothing."""
+
+    settings: IntegrationPlan
+    sandbox: IntegrationSandbox
+
+    @property
+    def name(self) -> str:
+        """`integration`."""
+        return "integration"
+
+    @property
+    def environment(self) -> str:
+        """None: the sandbox is gone afterwards."""
+        return ""
+
+    def plan(self, candidate: Candidate) -> Plan:
+        """The suite's files, the services and their settings, and the image."""
+        tests = hash_tree(self.settings.root / self.settings.tests, "integration suite")
+        content = {"tests": tests, "sandbox": dict(self.settings.sandbox), "image": str(candidate.ref.digest)}
+        return Plan(self.name, self.environment, content)
+
+    def standing(self, candidate: Candidate) -> Verdict:
+        """A test that passed has passed."""
+        return Verdict(self.name, Outcome.PASSED)
+
+    def run(self, candidate: Candidate, progress: Progress) -> StageResult:
+        """Runs the suite against the candidate."""
+        result = self.sandbox.run_suite(candidate.ref, self.settings.directory / "integration", progress)
+        return StageResult(
+            judge_suite(self.name, result),
+            facts={
+                "passed": result.passed,
+                "failed": result.failed,
+                "skipped": result.skipped,
+                "failures": [{"name": failure.name, "message": failure.message} for failure in result.failures],
+                "logs": {name: list(lines) for name, lines in result.logs.items()} if result.failed else {},
+                "junit": str(result.junit),
+            },
+            metrics={"tests": result.passed + result.failed, "failed": result.failed, "skipped": result.skipped},
+        )
+
+
+def judge_suite(gate: str, result: SuiteResult) -> Verdict:
+    """REFUSED when a test failed, UNDECIDED when none passed, else PASSED."""
+    if result.failed:
+        return Verdict(gate, Outcome.REFUSED, tuple(_failures(result)))
+    if not result.passed:
+        ran = f"{result.skipped} skipped" if result.skipped else "no test was found"
+        return Verdict(gate, Outcome.UNDECIDED, (Reason(f"no test ran ({ran})", "see what pytest says of the suite"),))
+    return Verdict(gate, Outcome.PASSED, (Reason(f"{result.passed} tests passed"),))
+
+
+def _failures(result: SuiteResult) -> list[Reason]:
+    reasons = [
+        Reason(f"{failure.name}: {_last_line(failure.message)}", f"see {result.junit.parent}")
+        for failure in result.failures[:_SHOWN]
+    ]
+    more = result.failed - len(reasons)
+    if more > 0:
+        reasons.append(Reason(f"{more} more failed", f"see {result.junit}"))
+    return reasons
+
+
+def _last_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else "failed"
