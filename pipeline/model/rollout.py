@@ -1,63 +1,363 @@
-"""Deciding how a rollout stands. (Skeleton: the values other modules rely on.)"""
+"""Deciding how a rollout stands: what was seen goes in, what to do next comes out.
+
+The rules, in the order in which `next_step` asks them:
+
+1. Our own deployment is followed by its id. A steady service proves nothing: after a rollback it is steady too.
+2. A primary deployment that is not ours means superseded or rolled back; the two are told apart, and named.
+3. Nothing follows from absence: an id that is not listed yet is waited for, within a bounded time.
+4. FAILED is ECS giving up; a running task with another digest than ours is never waited out.
+5. The second like task failure is enough to explain and go back; while some task of ours serves, it takes half of
+   the desired count. Failures of the platform (no capacity, spot interruption) never count.
+6. Success needs our deployment complete (or, where the API tells no rollout state, stable), every running task of it
+   on our digest, healthy targets that are our tasks and enough of them, for as long as the policy says.
+7. The deadline is ours, whatever ECS allows. Where nothing ran before, there is nothing to go back to: give up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from pipeline.model.diagnosis import Failure, failure_of, like_failures
+from pipeline.model.digest import Digest
+from pipeline.model.service import (
+    DeploymentState,
+    Previous,
+    ServiceState,
+    TargetState,
+    TaskState,
+    complete,
+    primary_of,
+    short,
+)
+from pipeline.model.verdict import Reason
+
+__all__ = [
+    "Action",
+    "Aim",
+    "Busy",
+    "DeploymentState",
+    "Observation",
+    "RolloutPolicy",
+    "ServiceState",
+    "Sight",
+    "Step",
+    "TargetState",
+    "TaskState",
+    "drained",
+    "next_step",
+    "observe",
+]
+
+_ROLLBACK_WORDS = ("rolling back", "rollback", "rolled back")
+
+
+class Action(Enum):
+    """What to do next. ROLL_BACK and GIVE_UP differ in whether something ran before that can run again."""
+
+    WAIT = "wait"
+    DONE = "done"
+    ROLL_BACK = "roll_back"
+    GIVE_UP = "give_up"
+    SUPERSEDED = "superseded"
+
+
+class Busy(Enum):
+    """What to do about somebody else's deployment that is in progress when ours is to start."""
+
+    WAIT = "wait"
+    SUPERSEDE = "supersede"
+    REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentState:
-    """One entry of a service's `deployments`. `rollout_state` is empty where the API leaves it out."""
+class RolloutPolicy:
+    """How patient a rollout is. All times are seconds.
 
-    id: str
-    status: str
+    `healthy_share` of the service's desired count must be healthy. `stay_up` is how long success must last before it
+    counts. `appear` bounds the wait for our deployment to be listed, `api_patience` the time without any answer from
+    the API, `drain` the wait for old tasks after success, `verify` the smoke checks, which must hold `agree` times
+    in a row. Polling starts at `poll` and slows to `slowest` while nothing changes.
+    """
+
+    deadline: float = 900.0
+    healthy_share: float = 1.0
+    stay_up: float = 10.0
+    appear: float = 60.0
+    api_patience: float = 120.0
+    drain: float = 600.0
+    verify: float = 60.0
+    agree: int = 5
+    poll: float = 1.0
+    slowest: float = 15.0
+    busy: Busy = Busy.WAIT
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a rollout wants: this deployment of this task definition, `container` running one of `digests`.
+
+    `digests` holds the image's digest and, for an index, those of its platforms; empty only when going back to
+    something whose digest nobody knows. `known` are the ids of the deployments that were there before ours, `ended`
+    those of the tasks that had stopped by then.
+    """
+
+    deployment: str
     task_definition: str
-    rollout_state: str
-    rollout_state_reason: str
-    desired: int
-    running: int
-    failed: int
+    digests: frozenset[Digest]
+    container: str
+    previous: Previous | None = None
+    known: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceState:
-    """A service as DescribeServices gives it. `events` newest first."""
+class Sight:
+    """One look at the service. `elapsed` is seconds since the rollout began; `targets` None: no target group."""
 
-    arn: str
-    status: str
-    task_definition: str
-    desired: int
-    running: int
-    deployments: Sequence[DeploymentState]
-    target_group: str
-    events: Sequence[str] = ()
-    raw: Mapping[str, object] = field(default_factory=dict)
+    elapsed: float
+    service: ServiceState
+    tasks: Sequence[TaskState]
+    targets: Sequence[TargetState] | None
 
 
 @dataclass(frozen=True, slots=True)
-class TaskState:
-    """One task: `image_digests` by container name as reported by ECS; `ip` the address it registered under."""
+class Observation:
+    """A look, and what earlier looks add: whether our deployment was ever listed, every task of it that failed, and
+    since when everything that success asks for has been there without a break (None: something is lacking)."""
 
-    id: str
-    task_definition: str
-    last_status: str
-    desired_status: str
-    health: str
-    image_digests: Mapping[str, str]
-    ip: str = ""
-    stopped_reason: str = ""
-    stop_code: str = ""
-    exit_codes: Mapping[str, int] = field(default_factory=dict)
-    started_by: str = ""
+    aim: Aim
+    sight: Sight
+    appeared: bool = False
+    failures: tuple[Failure, ...] = ()
+    good_since: float | None = None
+    lacking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class TargetState:
-    """One registered target: `state` is initial, healthy, unhealthy, unused, draining or unavailable."""
+class Step:
+    """What to do next and why. `by_ecs`: ECS is already going back by itself. `other`: who superseded us."""
 
-    ip: str
-    port: int
-    state: str
-    reason: str = ""
-    description: str = ""
+    action: Action
+    reason: Reason
+    failure: Failure | None = None
+    by_ecs: bool = False
+    other: DeploymentState | None = None
+
+
+def observe(aim: Aim, sight: Sight, policy: RolloutPolicy, earlier: Observation | None = None) -> Observation:
+    """Adds a look to what is known. `earlier` is the observation before it, None at the first."""
+    before = earlier or Observation(aim, sight)
+    lacking = _lacking(aim, sight, policy)
+    since = before.good_since if before.good_since is not None else sight.elapsed
+    return Observation(
+        aim=aim,
+        sight=sight,
+        appeared=before.appeared or _ours(aim, sight) is not None,
+        failures=_with_new(before.failures, aim, sight),
+        good_since=None if lacking else since,
+        lacking=lacking,
+    )
+
+
+def next_step(seen: Observation, policy: RolloutPolicy) -> Step:
+    """What to do now. Never decides on what is not there; the module's docstring lists the rules."""
+    step = (
+        _gone(seen)
+        or _replaced(seen, policy)
+        or _failed(seen)
+        or _wrong_image(seen)
+        or _failing_alike(seen)
+        or _good(seen, policy)
+        or _late(seen, policy)
+        or Step(Action.WAIT, Reason(seen.lacking or "tasks to stay up"))
+    )
+    if step.action is Action.ROLL_BACK and seen.aim.previous is None:
+        return replace(step, action=Action.GIVE_UP)
+    return step
+
+
+def drained(seen: Observation) -> bool:
+    """Whether only our deployment is left and no task of another definition runs any more."""
+    service = seen.sight.service
+    others = [t for t in seen.sight.tasks if t.task_definition != seen.aim.task_definition and t.alive]
+    left = [d for d in service.deployments if d.id != seen.aim.deployment and d.rollout_state != "FAILED"]
+    return not others and not left and _ours(seen.aim, seen.sight) is not None
+
+
+def _ours(aim: Aim, sight: Sight) -> DeploymentState | None:
+    return next((d for d in sight.service.deployments if d.id == aim.deployment), None)
+
+
+def _our_tasks(aim: Aim, sight: Sight) -> list[TaskState]:
+    return [t for t in sight.tasks if t.task_definition == aim.task_definition and t.alive]
+
+
+def _needed(service: ServiceState, policy: RolloutPolicy) -> int:
+    return max(1, math.ceil(service.desired * policy.healthy_share - 1e-9))
+
+
+def _with_new(known: tuple[Failure, ...], aim: Aim, sight: Sight) -> tuple[Failure, ...]:
+    old = aim.ended | {failure.task.id for failure in known}
+    found = [
+        failure_of(t) for t in sight.tasks if t.task_definition == aim.task_definition and t.id not in old
+    ]
+    return known + tuple(failure for failure in found if failure is not None)
+
+
+def _lacking(aim: Aim, sight: Sight, policy: RolloutPolicy) -> str:
+    """What success still asks for first, in words; empty when nothing is lacking."""
+    ours = _ours(aim, sight)
+    if ours is None:
+        return f"deployment {aim.deployment} to be listed"
+    needed = _needed(sight.service, policy)
+    tasks = _our_tasks(aim, sight)
+    if len(tasks) < needed:
+        return f"{len(tasks)} of {needed} new tasks running"
+    return (
+        _task_lacking(aim, tasks)
+        or _target_lacking(tasks, sight.targets, needed)
+        or ("" if complete(sight.service, ours) else "ECS to call the deployment complete")
+    )
+
+
+def _task_lacking(aim: Aim, tasks: Sequence[TaskState]) -> str:
+    for task in tasks:
+        if task.health == "UNHEALTHY":
+            return f"task {task.id} to pass its container health check"
+        if aim.digests and not task.image_digests.get(aim.container):
+            return f"ECS to report the image digest of task {task.id}"
+    return ""
+
+
+def _target_lacking(tasks: Sequence[TaskState], targets: Sequence[TargetState] | None, needed: int) -> str:
+    if targets is None:
+        return ""
+    ips = {task.ip for task in tasks}
+    healthy = {target.ip for target in targets if target.state == "healthy"}
+    if len(healthy & ips) < needed:
+        return f"{len(healthy & ips)} of {needed} new tasks healthy in the target group{_worst(targets, ips)}"
+    if healthy - ips:
+        return f"{len(healthy - ips)} old targets to leave the target group"
+    return ""
+
+
+def _worst(targets: Sequence[TargetState], ips: set[str]) -> str:
+    reasons = sorted(
+        {t.description or t.reason for t in targets if t.ip in ips and t.state == "unhealthy"} - {""}
+    )
+    return f" ({'; '.join(reasons)})" if reasons else ""
+
+
+def _gone(seen: Observation) -> Step | None:
+    status = seen.sight.service.status
+    if status == "ACTIVE":
+        return None
+    text = f"the service is {status or 'without a status'}: somebody is deleting it"
+    return Step(Action.SUPERSEDED, Reason(text, "find out who deletes the service before deploying again"))
+
+
+def _replaced(seen: Observation, policy: RolloutPolicy) -> Step | None:
+    primary = primary_of(seen.sight.service)
+    if primary is None or primary.id == seen.aim.deployment:
+        return None
+    if primary.id in seen.aim.known and not seen.appeared:
+        return _never_listed(seen, primary, policy)
+    if _went_back(seen, primary):
+        return _rolled_back_by_ecs(seen, primary)
+    text = f"deployment {primary.id} of {short(primary.task_definition)} replaced ours"
+    remedy = "somebody else deployed; agree with them, then promote again"
+    return Step(Action.SUPERSEDED, Reason(text, remedy), other=primary)
+
+
+def _never_listed(seen: Observation, primary: DeploymentState, policy: RolloutPolicy) -> Step:
+    if seen.sight.elapsed < policy.appear:
+        return Step(Action.WAIT, Reason(seen.lacking))
+    text = (
+        f"ECS never listed deployment {seen.aim.deployment}; after {policy.appear:.0f} s it still works towards "
+        f"{short(primary.task_definition)}"
+    )
+    return Step(
+        Action.ROLL_BACK, Reason(text, "look at the service's events, then promote again"), by_ecs=True
+    )
+
+
+def _went_back(seen: Observation, primary: DeploymentState) -> bool:
+    """Whether a primary that is not ours is ECS going back, not a newer deployment of somebody else."""
+    ours = _ours(seen.aim, seen.sight)
+    before = seen.aim.previous.task_definition if seen.aim.previous else ""
+    if primary.id in seen.aim.known or _speaks_of_rollback(primary):
+        return True
+    failing = bool(seen.failures) or (
+        ours is not None and (ours.rollout_state == "FAILED" or ours.failed > 0)
+    )
+    return primary.task_definition == before and failing
+
+
+def _speaks_of_rollback(deployment: DeploymentState) -> bool:
+    text = deployment.rollout_state_reason.lower()
+    return any(word in text for word in _ROLLBACK_WORDS)
+
+
+def _rolled_back_by_ecs(seen: Observation, primary: DeploymentState) -> Step:
+    ours = _ours(seen.aim, seen.sight)
+    why = ours.rollout_state_reason if ours is not None else ""
+    why = why or primary.rollout_state_reason or "no reason given"
+    text = f"ECS went back to {short(primary.task_definition)}: {why}"
+    failure = seen.failures[-1] if seen.failures else None
+    return Step(Action.ROLL_BACK, Reason(text, _remedy(failure)), failure, by_ecs=True)
+
+
+def _failed(seen: Observation) -> Step | None:
+    ours = _ours(seen.aim, seen.sight)
+    if ours is None or ours.rollout_state != "FAILED":
+        return None
+    failure = seen.failures[-1] if seen.failures else None
+    text = f"ECS calls deployment {ours.id} failed: {ours.rollout_state_reason or 'no reason given'}"
+    return Step(Action.ROLL_BACK, Reason(text, _remedy(failure)), failure)
+
+
+def _wrong_image(seen: Observation) -> Step | None:
+    wanted = {digest.value for digest in seen.aim.digests}
+    for task in _our_tasks(seen.aim, seen.sight):
+        running = task.image_digests.get(seen.aim.container, "")
+        if wanted and running and running not in wanted:
+            text = f"task {task.id} runs {running}, not the digest that was promoted"
+            return Step(Action.ROLL_BACK, Reason(text, "check what the repository serves for this digest"))
+    return None
+
+
+def _failing_alike(seen: Observation) -> Step | None:
+    failure, count = like_failures(seen.failures)
+    if failure is None or count < _tolerated(seen):
+        return None
+    text = f"{count} tasks failed alike ({failure.rule}): {failure.text}"
+    return Step(Action.ROLL_BACK, Reason(text, failure.remedy), failure)
+
+
+def _tolerated(seen: Observation) -> int:
+    """Two; while some task of ours serves, half of desired when that is more."""
+    sight = seen.sight
+    ips = {task.ip for task in _our_tasks(seen.aim, sight)}
+    serving = sight.targets is not None and any(t.ip in ips and t.state == "healthy" for t in sight.targets)
+    return max(2, math.ceil(sight.service.desired / 2)) if serving else 2
+
+
+def _good(seen: Observation, policy: RolloutPolicy) -> Step | None:
+    if seen.good_since is None or seen.sight.elapsed - seen.good_since < policy.stay_up:
+        return None
+    return Step(Action.DONE, Reason(f"deployment {seen.aim.deployment} is complete and healthy"))
+
+
+def _late(seen: Observation, policy: RolloutPolicy) -> Step | None:
+    if seen.sight.elapsed < policy.deadline:
+        return None
+    failure = seen.failures[-1] if seen.failures else None
+    text = f"not complete and healthy within {policy.deadline:.0f} s; still waiting for {seen.lacking or 'tasks to stay up'}"
+    return Step(Action.ROLL_BACK, Reason(text, _remedy(failure)), failure)
+
+
+def _remedy(failure: Failure | None) -> str:
+    return failure.remedy if failure else "look at the service's events and the tasks' logs"

@@ -1,0 +1,144 @@
+"""An ECS service, its deployments, tasks and targets as values, and questions about one look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.model.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentState:
+    """One entry of a service's `deployments`. `rollout_state` is empty where the API leaves it out."""
+
+    id: str
+    status: str
+    task_definition: str
+    rollout_state: str
+    rollout_state_reason: str
+    desired: int
+    running: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """A service as DescribeServices gives it. `events` newest first."""
+
+    arn: str
+    status: str
+    task_definition: str
+    desired: int
+    running: int
+    deployments: Sequence[DeploymentState]
+    target_group: str
+    events: Sequence[str] = ()
+    raw: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """One task: `image_digests` by container name as reported by ECS; `ip` the address it registered under.
+
+    `exit_codes` and `container_reasons` are by container name; a container without one is not in them.
+    """
+
+    id: str
+    task_definition: str
+    last_status: str
+    desired_status: str
+    health: str
+    image_digests: Mapping[str, str]
+    ip: str = ""
+    stopped_reason: str = ""
+    stop_code: str = ""
+    exit_codes: Mapping[str, int] = field(default_factory=dict)
+    started_by: str = ""
+    container_reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> bool:
+        """Running, and meant to."""
+        return self.last_status == "RUNNING" and self.desired_status == "RUNNING"
+
+    @property
+    def ended(self) -> bool:
+        """Stopped, or on the way there with the reason already known."""
+        return self.last_status == "STOPPED" or (
+            self.desired_status == "STOPPED" and bool(self.stopped_reason)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """One registered target: `state` is initial, healthy, unhealthy, unused, draining or unavailable."""
+
+    ip: str
+    port: int
+    state: str
+    reason: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """What ran before us and can run again: its task definition, its deployment's id, its image digests."""
+
+    task_definition: str
+    deployment: str = ""
+    digests: frozenset[Digest] = frozenset()
+
+
+def short(arn: str) -> str:
+    """`family:revision` out of a task definition's ARN."""
+    return arn.rsplit("/", 1)[-1]
+
+
+def primary_of(service: ServiceState) -> DeploymentState | None:
+    """The deployment that ECS is working towards, or None when it lists none."""
+    return next((d for d in service.deployments if d.status == "PRIMARY"), None)
+
+
+def complete(service: ServiceState, deployment: DeploymentState) -> bool:
+    """Whether ECS calls it complete; where the API tells no rollout state, whether the service is stable on it."""
+    if deployment.rollout_state:
+        return deployment.rollout_state == "COMPLETED"
+    return len(service.deployments) == 1 and 0 < deployment.desired <= deployment.running
+
+
+def previous_of(service: ServiceState, ours: str) -> Previous | None:
+    """What to go back to: the newest deployment of something else than `ours` (a task definition) that has worked.
+
+    A deployment that completed at zero tasks has never worked.
+    """
+    for deployment in service.deployments:
+        if deployment.task_definition != ours and _has_worked(deployment):
+            return Previous(deployment.task_definition, deployment.id)
+    return None
+
+
+def _has_worked(deployment: DeploymentState) -> bool:
+    if deployment.rollout_state:
+        return deployment.rollout_state == "COMPLETED" and max(deployment.running, deployment.desired) > 0
+    return deployment.running >= max(1, deployment.desired)
+
+
+def attachable(service: ServiceState, task_definition: str) -> DeploymentState | None:
+    """The live deployment of exactly this task definition when there is one worth following, else None.
+
+    A failed one or one scaled to zero is not: the same definition needs a new revision to be deployed again.
+    """
+    primary = primary_of(service)
+    if primary is None or primary.task_definition != task_definition or primary.rollout_state == "FAILED":
+        return None
+    return primary if service.desired > 0 else None
+
+
+def in_progress(service: ServiceState) -> DeploymentState | None:
+    """A primary deployment that still changes and is not plainly failing, else None."""
+    primary = primary_of(service)
+    if primary is None or service.desired == 0 or complete(service, primary):
+        return None
+    hopeless = primary.rollout_state == "FAILED" or (primary.failed >= 2 and primary.running == 0)
+    return None if hopeless else primary
