@@ -79,7 +79,9 @@ def _breach(name: str, value: object, limit: Limit) -> Breach | None:
     bounds = [bound for bound in (limit.max, limit.min) if bound is not None]
     if not bounds or any(number(bound) is None for bound in bounds):
         text = f"the limit of {name} is no bound: max {limit.max}, min {limit.min}"
-        return Breach(name, Reason(text, f"set a finite max or min for {name} in pipeline.toml"), measured=False)
+        return Breach(
+            name, Reason(text, f"set a finite max or min for {name} in pipeline.toml"), measured=False
+        )
     measured = number(value)
     if measured is None:
         return Breach(name, _unmeasured(name, value), measured=False)
@@ -103,15 +105,22 @@ def _unmeasured(name: str, value: object) -> Reason:
 
 def _over(name: str, value: float, bound: float) -> Reason:
     metric, _ = split_metric(name)
-    slow = "look for what takes the time in the application's log" if metric.endswith("_ms") else "mend the cause"
-    return Reason(f"{_subject(name)} was {_pair(metric, value, bound, 'limit')}", f"{slow}, or raise {_setting(name)}")
+    slow = (
+        "look for what takes the time in the application's log"
+        if metric.endswith("_ms")
+        else "mend the cause"
+    )
+    return Reason(
+        f"{_subject(name)} was {_pair(metric, value, bound, 'limit')}", f"{slow}, or raise {_setting(name)}"
+    )
 
 
 def _under(name: str, value: float, bound: float) -> Reason:
     metric, _ = split_metric(name)
     more = "raise load.duration or load.users" if metric == "requests" else "mend the cause"
     return Reason(
-        f"{_subject(name)} was {_pair(metric, value, bound, 'at least')}", f"{more}, or lower {_setting(name)}"
+        f"{_subject(name)} was {_pair(metric, value, bound, 'at least')}",
+        f"{more}, or lower {_setting(name)}",
     )
 
 
@@ -137,4 +146,8 @@ def _subject(name: str) -> str:
 
 def _setting(name: str) -> str:
     metric, endpoint = split_metric(name)
-    return f'the limit {metric} of "{endpoint}" in pipeline.toml' if endpoint else f"the limit {metric} in pipeline.toml"
+    return (
+        f'the limit {metric} of "{endpoint}" in pipeline.toml'
+        if endpoint
+        else f"the limit {metric} in pipeline.toml"
+    )

@@ -79,7 +79,7 @@ class GeneratorHealth:
     """Whether the load generator kept up.
 
     `cpu_share`: CPU time of its busiest process (1.0 = a core). `lag_share`: share of the time its event loop was
-    late. `delivered_share`: share of the planned seconds of all users that took place (1.0 = the load that was asked for).
+    late. `delivered_share`: share of the planned seconds of all users that took place (1.0 = all of them).
     """
 
     cpu_share: float
@@ -114,7 +114,7 @@ class LoadSummary:
 
 @dataclass(frozen=True, slots=True)
 class LoadLimits:
-    """Limits by metric name ("requests", "error_rate", "p50_ms", "p95_ms", "p99_ms"): in all, and by endpoint's name."""
+    """Limits by metric name (requests, error_rate, p50_ms, p95_ms, p99_ms): in all, and by endpoint's name."""
 
     total: Mapping[str, Limit]
     endpoints: Mapping[str, Mapping[str, Limit]] = field(default_factory=dict)
@@ -122,7 +122,11 @@ class LoadLimits:
     @property
     def flat(self) -> Mapping[str, Limit]:
         """All of them under the names that `metrics_of` gives: `p95_ms`, `p95_ms[GET /api/owners]`."""
-        named = {metric_name(key, name): limit for name, own in self.endpoints.items() for key, limit in own.items()}
+        named = {
+            metric_name(key, name): limit
+            for name, own in self.endpoints.items()
+            for key, limit in own.items()
+        }
         return {**self.total, **named}
 
 
@@ -137,7 +141,12 @@ class GeneratorLimits:
 
 def judge_load(summary: LoadSummary, limits: LoadLimits, generator: GeneratorLimits) -> Verdict:
     """Holds what was measured against the limits, by the rules at the top of this file; every reason is given."""
-    found = [*_unsound(summary), *_unlimited(limits), *_broken(summary, limits), *_starved(summary.generator, generator)]
+    found = [
+        *_unsound(summary),
+        *_unlimited(limits),
+        *_broken(summary, limits),
+        *_starved(summary.generator, generator),
+    ]
     if not found:
         return Verdict(_GATE, Outcome.PASSED, (Reason(headline(summary)),))
     return Verdict(_GATE, combine(found), tuple(reason for verdict in found for reason in verdict.reasons))
@@ -177,7 +186,13 @@ def facts_of(summary: LoadSummary) -> dict[str, Any]:
             "delivered_share": number(health.delivered_share),
         },
         "series": [
-            {"at": s.at, "requests": s.requests, "failures": s.failures, "users": s.users, "p95_ms": number(s.p95_ms)}
+            {
+                "at": s.at,
+                "requests": s.requests,
+                "failures": s.failures,
+                "users": s.users,
+                "p95_ms": number(s.p95_ms),
+            }
             for s in summary.series
         ],
     }
@@ -186,7 +201,9 @@ def facts_of(summary: LoadSummary) -> dict[str, Any]:
 def headline(summary: LoadSummary) -> str:
     """What was measured, in one line."""
     total = summary.total
-    latencies = [f"{key} {show('p95_ms', total.quantiles[key])}" for key in QUANTILES if key in total.quantiles]
+    latencies = [
+        f"{key} {show('p95_ms', total.quantiles[key])}" for key in QUANTILES if key in total.quantiles
+    ]
     counts = f"{total.requests:,} requests in {summary.seconds:.0f} s, {total.failures:,} failed"
     return ", ".join([counts, *latencies])
 
@@ -251,7 +268,8 @@ def _unsound(summary: LoadSummary) -> Iterator[Verdict]:
     for endpoint in (summary.total, *summary.endpoints):
         if not _counts_fit(endpoint):
             yield _undecided(
-                f"the counts of {endpoint.name} do not fit: {endpoint.failures} of {endpoint.requests} failed", again
+                f"the counts of {endpoint.name} do not fit: {endpoint.failures} of {endpoint.requests} failed",
+                again,
             )
         for label, value in endpoint.quantiles.items():
             if number(value) is None:
@@ -301,7 +319,9 @@ def _weigh_errors(reason: Reason, limit: Limit, endpoint: EndpointSummary) -> Ve
     text = f"{reason.text} ({counted}; 99 % interval {show('error_rate', low)} to {show('error_rate', high)})"
     if limit.max is not None and low > limit.max:
         return _refused(Reason(text, reason.remedy))
-    return _undecided(f"{text}: too few requests to tell", "raise load.duration or load.users, or mend the failures")
+    return _undecided(
+        f"{text}: too few requests to tell", "raise load.duration or load.users, or mend the failures"
+    )
 
 
 def _weigh_few(metric: str, share: float, bound: float, endpoint: EndpointSummary) -> Verdict:
@@ -312,7 +332,11 @@ def _weigh_few(metric: str, share: float, bound: float, endpoint: EndpointSummar
     if counted and wilson(slow, counted)[0] > 1 - share:
         text = f"{label} of {of} was {show(metric, endpoint.histogram.quantile(share) or math.nan)}"
         remedy = "look for what takes the time in the application's log"
-        return _refused(Reason(f"{text}, limit {show(metric, bound)} ({slow} of {counted} requests were above it)", remedy))
+        return _refused(
+            Reason(
+                f"{text}, limit {show(metric, bound)} ({slow} of {counted} requests were above it)", remedy
+            )
+        )
     return _undecided(
         f"{label} of {of} was not measured: {endpoint.requests} requests, {needed(share)} are needed",
         f"raise load.duration or load.users, or take the limit {metric} off {of}",
@@ -321,11 +345,27 @@ def _weigh_few(metric: str, share: float, bound: float, endpoint: EndpointSummar
 
 def _starved(health: GeneratorHealth, limits: GeneratorLimits) -> Iterator[Verdict]:
     figures = (
-        ("used", health.cpu_share, "of a core", health.cpu_share <= limits.max_cpu, f"at most {limits.max_cpu}"),
-        ("was late for", health.lag_share, "of the time", health.lag_share <= limits.max_lag_share,
-         f"at most {limits.max_lag_share}"),
-        ("delivered", health.delivered_share, "of the planned load", health.delivered_share >= limits.min_delivered,
-         f"at least {limits.min_delivered}"),
+        (
+            "used",
+            health.cpu_share,
+            "of a core",
+            health.cpu_share <= limits.max_cpu,
+            f"at most {limits.max_cpu}",
+        ),
+        (
+            "was late for",
+            health.lag_share,
+            "of the time",
+            health.lag_share <= limits.max_lag_share,
+            f"at most {limits.max_lag_share}",
+        ),
+        (
+            "delivered",
+            health.delivered_share,
+            "of the planned load",
+            health.delivered_share >= limits.min_delivered,
+            f"at least {limits.min_delivered}",
+        ),
     )
     for verb, value, what, within, bound in figures:
         if not (within and math.isfinite(value)):
