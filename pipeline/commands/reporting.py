@@ -1,0 +1,59 @@
+"""What every command that runs stages answers with, and keeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.model.run import RunReport, StageReport
+from pipeline.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pipeline.wiring import Session
+
+
+def finish(
+    terminal: Terminal,
+    session: Session,
+    report: RunReport,
+    command: str,
+    *,
+    answer: str = "",
+    environment: str = "",
+) -> int:
+    """Writes the run's records, says where they are, answers, and returns the exit code."""
+    document = describe(report, command, environment)
+    document["report"] = str(session.keep(report, document))
+    for line in session.closing_lines(report):
+        terminal.say(line)
+    terminal.answer(answer, document)
+    return report.exit_code
+
+
+def describe(report: RunReport, command: str, environment: str = "") -> dict[str, Any]:
+    """The JSON answer of `run`, `stage` and `promote` (docs/reference/cli.md)."""
+    return {
+        "command": command,
+        "outcome": report.outcome.value,
+        "exit_code": int(report.exit_code),
+        "run_id": report.run_id,
+        "digest": str(report.image.digest) if report.image else "",
+        "image": str(report.image) if report.image else "",
+        "environment": environment,
+        "stages": [_stage(stage) for stage in report.stages],
+    }
+
+
+def _stage(stage: StageReport) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "environment": stage.environment,
+        "outcome": stage.outcome.value,
+        "reused": stage.reused,
+        "started": stage.started.isoformat(),
+        "finished": stage.finished.isoformat(),
+        "seconds": round(stage.seconds, 3),
+        "reasons": [{"text": reason.text, "remedy": reason.remedy} for reason in stage.reasons],
+        "facts": dict(stage.facts),
+        "metrics": dict(stage.metrics),
+        "evidence": stage.evidence,
+    }

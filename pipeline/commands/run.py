@@ -1,0 +1,26 @@
+"""`run`: all four stages."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import Invocation
+from pipeline.commands.reporting import finish
+from pipeline.ports import Candidate
+
+STAGES = ("build", "integration", "staging", "prod")
+
+
+@click.command("run")
+@click.option("--until", type=click.Choice(STAGES), default="prod", help="The last stage to run.")
+@click.option("--fresh", is_flag=True, help="Run every stage, also those whose evidence still stands.")
+@click.pass_obj
+def command(invocation: Invocation, until: str, *, fresh: bool) -> int:
+    """Build, integration, staging, prod: one digest, as far as its evidence carries it."""
+    from pipeline.wiring import Project
+
+    project = Project.open(invocation.root, invocation.terminal)
+    stages = STAGES[: STAGES.index(until) + 1]
+    with project.session(stages) as session:
+        report = session.runner.run(Candidate(session.source), only=stages, fresh=fresh)
+    return finish(invocation.terminal, session, report, "run")

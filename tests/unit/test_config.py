@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import config
+from pipeline.errors import ConfigurationError, ExitCode
+from pipeline.model.policy import parse_duration
+
+SMALL = """
+[app]
+name = "shop"
+[cloud]
+provider = "local"
+[environments.staging]
+[environments.prod]
+"""
+
+
+def test_a_small_file_is_filled_with_defaults() -> None:
+    settings = config.parse(SMALL)
+    assert settings.repository == "shop"
+    assert settings.environments["prod"].desired == 1
+    assert settings.load.generator.max_cpu == 0.70
+
+
+def test_the_projects_own_file_is_right() -> None:
+    settings = config.load(Path(__file__).parents[2])
+    assert settings.app.name == "petclinic"
+    assert settings.gate.prod.staging is not None
+    assert settings.gate.prod.staging.limits["requests"].value.min == 1000
+
+
+def test_six_mistakes_are_six_lines_with_path_and_suggestion() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.parse(
+            """
+            [app]
+            name = "Shop!"
+            prot = 80
+            [cloud]
+            provider = "locl"
+            [environments.staging]
+            desired = 0
+            [environments.prod]
+            [load]
+            duration = "20"
+            [gate.prod.staging.limits]
+            p95_ms = {}
+            """
+        )
+    assert caught.value.exit_code is ExitCode.CONFIGURATION
+    first, *lines = caught.value.message.splitlines()
+    assert first == "pipeline.toml has 6 mistakes:"
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "app.name",
+        "app.prot",
+        "cloud.provider",
+        "environments.staging.desired",
+        "gate.prod.staging.limits.p95_ms",
+        "load.duration",
+    ]
+    assert "did you mean 'port'" in lines[1]
+    assert "did you mean 'local'" in lines[2]
+    assert "a limit needs max or min" in lines[4]
+
+
+def test_an_unknown_key_that_resembles_none_lists_the_keys_that_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"cloud.zzzzzzzz: no such key \(keys here: provider, region"):
+        config.parse(SMALL.replace('provider = "local"', 'provider = "local"\nzzzzzzzz = 1'))
+
+
+def test_mistakes_inside_lists_and_named_tables_have_their_path() -> None:
+    text = SMALL + '[[environments.prod.smoke]]\npath = "x"\n[integration.services.db]\nimag = "postgres"\nport = 5432\n'
+    with pytest.raises(ConfigurationError) as caught:
+        config.parse(text)
+    assert "environments.prod.smoke[0].path:" in caught.value.message
+    assert "integration.services.db.imag: no such key (did you mean 'image'?)" in caught.value.message
+    assert "integration.services.db.image: is missing" in caught.value.message
+
+
+def test_the_provider_is_never_guessed() -> None:
+    with pytest.raises(ConfigurationError, match=r"cloud.provider: is missing"):
+        config.parse(SMALL.replace('provider = "local"', ""))
+
+
+def test_what_is_not_toml_names_the_line() -> None:
+    with pytest.raises(ConfigurationError, match="line 2"):
+        config.parse("a = 1\nb = = 2")
+
+
+def test_a_file_that_is_not_there_says_how_to_name_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(tmp_path)
+    assert str(tmp_path) in caught.value.message
+    assert "-C DIR" in caught.value.hint
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("250ms", 0.25), ("10s", 10), ("5m", 300), ("1.5h", 5400), ("30d", 2592000)])
+def test_durations_are_seconds(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["10", 10, 10.0, "", "s", "-5s", "1w", None, "5 s"])
+def test_a_duration_needs_its_unit(text: object) -> None:
+    with pytest.raises(ValueError, match="unit"):
+        parse_duration(text)
