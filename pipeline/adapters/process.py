@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import IO
 
 from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
 from pipeline.ports import Command, Finished
@@ -37,11 +38,13 @@ class Processes:
         return Finished(process.returncode, _text(output), _text(errors))
 
 
-def start(command: Command, *, merge: bool = False, keep: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
-    """Starts the program in its own session, with no input and with pipes for what it writes.
+def start(
+    command: Command, *, output: IO[bytes] | None = None, keep: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Starts the program in its own session, with no input.
 
-    `merge` sends stderr where stdout goes; `keep` are open file descriptors that it inherits. Raises as
-    `Processes.run` does; `command.timeout` is the caller's to keep.
+    What it writes goes to the file `output`, or without one to two pipes. `keep` are open file descriptors that
+    it inherits. Raises as `Processes.run` does; `command.timeout` is the caller's to keep.
     """
     try:
         return subprocess.Popen(
@@ -49,8 +52,8 @@ def start(command: Command, *, merge: bool = False, keep: tuple[int, ...] = ()) 
             cwd=command.cwd,
             env=command.env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.STDOUT if output else subprocess.PIPE,
             start_new_session=True,
             pass_fds=keep,
         )

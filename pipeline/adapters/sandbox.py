@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from pipeline.adapters import junit
+from pipeline.adapters.leftovers import Batch, remove, sweep
+from pipeline.adapters.sandbox_containers import (
+    CannotStartError,
+    Containers,
+    Probe,
+    Spec,
+    Started,
+    connect,
+    engine_errors,
+    labels_of_image,
+)
+from pipeline.adapters.suite import PytestSuite, Suite, Target
+from pipeline.adapters.watchdog import Watchdog
+from pipeline.errors import ConfigurationError, UndecidedError
+from pipeline.model.digest import ImageRef
+from pipeline.ports import Clock, Progress, SuiteResult, TestFailure
+
+KIND = "sandbox"
+APP = "app"
+"""The candidate's name in logs, and its host name in the sandbox."""
+
+_BEFORE = "before"
+_REVISION = "org.opencontainers.image.revision"
+_LAST_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +77,204 @@ class SandboxSettings:
     before_timeout: float = 120.0
     pytest_args: tuple[str, ...] = ()
     suite_timeout: float = 900.0
+
+
+class TestcontainersSandbox:
+    """Runs candidates under testcontainers, for `pipeline.ports.IntegrationSandbox`.
+
+    A candidate's own fault (its `before` command fails, it ends, it does not get ready, it ends during the suite)
+    is a failed result with the reason and its last lines; a service's or the suite's is UndecidedError.
+    """
+
+    __test__ = False
+
+    def __init__(self, settings: SandboxSettings, clock: Clock, *, run_id: str = "") -> None:
+        """`run_id` goes into the containers' labels, for people."""
+        self._settings = settings
+        self._clock = clock
+        self._run_id = run_id
+
+    def run_suite(self, image: ImageRef, directory: Path, progress: Progress) -> SuiteResult:
+        """Starts services and candidate, runs the suite, removes everything, also when interrupted or killed.
+
+        Raises ConfigurationError when the suite is missing, UndecidedError when a service does not come up or
+        pytest does not finish in form, UnavailableError without engine or image.
+        """
+        suite = self._settings.root / self._settings.tests
+        if not suite.exists():
+            raise ConfigurationError(
+                f"there is no integration suite at {suite}",
+                hint="create it, or correct integration.tests in pipeline.toml",
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+        engine = connect()
+        with engine_errors():
+            dead = sweep(engine, KIND)
+            if dead:
+                progress.note(f"removed what {dead} killed run{'s'[: dead - 1]} had left behind")
+            return self._in_batch(engine, image, directory, progress)
+
+    def _in_batch(self, engine: Any, image: ImageRef, directory: Path, progress: Progress) -> SuiteResult:
+        name = secrets.token_hex(6)
+        batch = Batch(self._settings.state, KIND, name, self._run_id or name)
+        with batch, Watchdog(batch.key) as watchdog:
+            try:
+                containers = Containers(f"onedigest-{name}", batch.labels, self._clock)
+                pytest = PytestSuite(self._suite(), self._clock, watchdog)
+                run = _Run(self._settings, containers, pytest, directory, progress)
+                progress.step(f"fetching {image.digest.short}")
+                return run.all(image, labels_of_image(engine, str(image)).get(_REVISION, ""))
+            finally:
+                progress.step("removing the sandbox")
+                remove(engine, batch.key)
+                watchdog.stand_down()
+
+    def _suite(self) -> Suite:
+        told = self._settings
+        return Suite(told.root, told.tests, told.python, told.pytest_args, told.suite_timeout)
+
+
+class _Run:
+    """One candidate in one sandbox."""
+
+    def __init__(
+        self,
+        settings: SandboxSettings,
+        containers: Containers,
+        pytest: PytestSuite,
+        directory: Path,
+        progress: Progress,
+    ) -> None:
+        self._settings = settings
+        self._containers = containers
+        self._pytest = pytest
+        self._directory = directory
+        self._progress = progress
+
+    def all(self, image: ImageRef, commit: str) -> SuiteResult:
+        """Everything in order; container logs are kept unless it all went well."""
+        well = False
+        try:
+            result = self._services_then_candidate(image, commit)
+            well = result.failed == 0 and result.passed > 0
+            return result if well else self._with_logs(result)
+        except UndecidedError:
+            self._keep_logs()
+            raise
+
+    def _services_then_candidate(self, image: ImageRef, commit: str) -> SuiteResult:
+        self._containers.create_network()
+        self._start_services()
+        environment = {
+            name: value.replace("{digest}", str(image.digest)).replace("{commit}", commit)
+            for name, value in self._settings.environment.items()
+        }
+        try:
+            failure = self._before(image, environment)
+            return self._failed(failure) if failure else self._candidate(image, environment)
+        except CannotStartError as error:
+            return self._failed(TestFailure("candidate starts", f"{image} cannot be started: {error}"))
+
+    def _start_services(self) -> None:
+        started = [self._start_service(service) for service in self._settings.services]
+        for service, container in zip(self._settings.services, started, strict=True):
+            self._progress.step(f"waiting for {service.name}")
+            failed = container.wait_until(_service_probe(service, container), service.timeout)
+            if failed:
+                raise _service_failed(service, f"{failed}\n{_last(container)}")
+
+    def _start_service(self, service: ServiceSettings) -> Started:
+        self._progress.step(f"starting {service.name}")
+        port = None if service.ready else service.port
+        try:
+            return self._containers.start(
+                Spec(service.name, service.image, service.environment, service.command, service.tmpfs, port)
+            )
+        except CannotStartError as error:
+            raise _service_failed(service, str(error)) from error
+
+    def _before(self, image: ImageRef, environment: Mapping[str, str]) -> TestFailure | None:
+        command = self._settings.before
+        if not command:
+            return None
+        name = f"{_BEFORE}: {' '.join(command)}"
+        self._progress.step(name)
+        container = self._containers.start(Spec(_BEFORE, str(image), environment, command))
+        end = container.wait_for_end(self._settings.before_timeout)
+        if end is not None and end.code == 0:
+            return None
+        how = str(end) if end else f"still running after {self._settings.before_timeout:g} s"
+        return TestFailure(name, f"{how}\n{_last(container)}")
+
+    def _candidate(self, image: ImageRef, environment: Mapping[str, str]) -> SuiteResult:
+        told = self._settings
+        self._progress.step("starting the candidate")
+        app = self._containers.start(Spec(APP, str(image), environment, port=told.port))
+        self._progress.step(f"waiting for the candidate on {told.ready_path}")
+        failed = app.wait_until(app.answers(told.port, told.ready_path), told.ready_timeout)
+        address = app.address(told.port)
+        if failed or address is None:
+            why = failed or "ended as soon as it was ready"
+            return self._failed(TestFailure("candidate becomes ready", f"the candidate {why}\n{_last(app)}"))
+        host, port = address
+        self._progress.step("running the tests")
+        result = self._pytest.run(
+            Target(
+                f"http://{host}:{port}", str(image), {each.name: each.id for each in self._containers.started}
+            ),
+            self._directory,
+            self._progress,
+        )
+        return _unless_ended(result, app)
+
+    def _failed(self, failure: TestFailure) -> SuiteResult:
+        path = self._directory / "junit.xml"
+        junit.write_failure(path, failure)
+        return SuiteResult(0, 1, 0, (failure,), path, failure.message)
+
+    def _with_logs(self, result: SuiteResult) -> SuiteResult:
+        return replace(result, logs={name: lines[-_LAST_LINES:] for name, lines in self._keep_logs().items()})
+
+    def _keep_logs(self) -> Mapping[str, tuple[str, ...]]:
+        """Writes each container's log to NAME.log in the directory, and gives the lines."""
+        kept = {container.name: container.lines() for container in self._containers.started}
+        for name, lines in kept.items():
+            (self._directory / f"{name}.log").write_text(
+                "".join(f"{line}\n" for line in lines), encoding="utf-8"
+            )
+        return kept
+
+
+def _service_probe(service: ServiceSettings, container: Started) -> Probe:
+    if service.ready:
+        return container.runs(service.ready)
+    if service.port is not None:
+        return container.accepts(service.port)
+    return lambda: ""
+
+
+def _unless_ended(result: SuiteResult, app: Started) -> SuiteResult:
+    """A candidate that ended meanwhile has failed, whatever the tests saw."""
+    end = app.ended()
+    if end is None:
+        return result
+    failure = TestFailure(
+        "candidate keeps running", f"the candidate ended during the suite with {end}\n{_last(app)}"
+    )
+    return replace(result, failed=result.failed + 1, failures=(*result.failures, failure))
+
+
+def _last(container: Started) -> str:
+    lines = container.lines(_LAST_LINES)
+    return (
+        "\n".join((f"last lines of {container.name}:", *lines))
+        if lines
+        else f"{container.name} wrote nothing"
+    )
+
+
+def _service_failed(service: ServiceSettings, why: str) -> UndecidedError:
+    return UndecidedError(
+        f"the service {service.name} ({service.image}) did not come up: {why}",
+        hint=f"correct integration.services.{service.name} in pipeline.toml; this says nothing about the candidate",
+    )
