@@ -78,7 +78,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule(
         "health check",
         r"failed (ELB|container) health checks|failed health checks|health check",
-        "check the health check's path, port and status, that the app listens on 0.0.0.0, and how long it needs to start",
+        "check the health check's path, port and status, that the app listens on 0.0.0.0, and its time to start",
     ),
     _rule(
         "command",
@@ -136,16 +136,17 @@ def like_failures(failures: Sequence[Failure]) -> tuple[Failure | None, int]:
 
 def explain(failure: Failure | None, log_lines: Sequence[str], targets: Sequence[TargetState] | None) -> str:
     """The diagnosis as text that fits one screen: what ECS said, exit code, log, target health, rule and fix."""
-    lines: list[str] = []
-    if failure is not None:
+    log = [f"  | {line}" for line in log_lines[-_LINES:]] or ["  | (no log lines)"]
+    sick = [f"target {t.ip}:{t.port} {t.state} {t.description or t.reason}".rstrip() for t in _sick(targets)]
+    if failure is None:
+        lines = ["no task failed; the last lines of a new task:", *log, *sick] if log_lines or sick else []
+    else:
         better = failure_of(failure.task, log_lines) or failure
-        lines += [f"task {failure.task.id}: {better.text}"]
-        lines += [f"  {line}" for line in _log(log_lines)]
-    lines += [
-        f"target {t.ip}:{t.port} {t.state} {t.description or t.reason}".rstrip() for t in _sick(targets)
-    ]
-    if failure is not None:
-        lines += [f"rule: {better.rule}", f"fix: {better.remedy}"]
+        head, fix = (
+            f"task {failure.task.id}: {better.text}",
+            [f"rule: {better.rule}", f"fix: {better.remedy}"],
+        )
+        lines = [head, *log, *sick, *fix]
     return "\n".join(line[:_WIDTH] for line in lines)
 
 
@@ -184,10 +185,6 @@ def _match_log(task: TaskState, log_lines: Sequence[str]) -> _Rule | None:
         (r for r in _RULES if r.name in ("architecture", "memory", "command") and r.pattern.search(text)),
         None,
     )
-
-
-def _log(log_lines: Sequence[str]) -> Sequence[str]:
-    return [f"| {line}" for line in log_lines[-_LINES:]] or ["| (no log lines)"]
 
 
 def _sick(targets: Sequence[TargetState] | None) -> Sequence[TargetState]:

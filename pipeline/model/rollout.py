@@ -126,7 +126,8 @@ class Sight:
 @dataclass(frozen=True, slots=True)
 class Observation:
     """A look, and what earlier looks add: whether our deployment was ever listed, every task of it that failed, and
-    since when everything that success asks for has been there without a break (None: something is lacking)."""
+    since when everything that success asks for has been there without a break (None: something is lacking).
+    """
 
     aim: Aim
     sight: Sight
@@ -355,7 +356,8 @@ def _late(seen: Observation, policy: RolloutPolicy) -> Step | None:
     if seen.sight.elapsed < policy.deadline:
         return None
     failure = seen.failures[-1] if seen.failures else None
-    text = f"not complete and healthy within {policy.deadline:.0f} s; still waiting for {seen.lacking or 'tasks to stay up'}"
+    lacking = seen.lacking or "tasks to stay up"
+    text = f"not complete and healthy within {policy.deadline:.0f} s; still waiting for {lacking}"
     return Step(Action.ROLL_BACK, Reason(text, _remedy(failure)), failure)
 
 

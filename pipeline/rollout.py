@@ -1,0 +1,354 @@
+"""Rolls a digest out on one ECS service: deploys, watches, verifies, and puts the old one back.
+
+The loop around `model.rollout`: it looks, asks what to do, does it, and tells what happened. What it promises:
+one UpdateService call a rollout; the desired count is sent only where the service stands at zero and nothing is on
+record to have run there; a client that dies leaves the deployment going on, and the next `deploy` of the same image
+and settings finds it in the live service and follows it instead of starting another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pipeline.errors import BusyError, ConfigurationError, StuckError, UnavailableError
+from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult
+from pipeline.model.diagnosis import explain
+from pipeline.model.digest import ImageRef
+from pipeline.model.rollout import Action, Aim, Busy, Observation, RolloutPolicy, Step, drained
+from pipeline.model.service import (
+    Previous,
+    ServiceState,
+    attachable,
+    in_progress,
+    previous_of,
+    primary_of,
+    short,
+)
+from pipeline.model.task_definition import definition_for, differs
+from pipeline.model.verdict import Reason
+from pipeline.ports import Clock, HttpProbe, OneOff, Progress, Service, TargetHealth
+from pipeline.waiting import poll
+from pipeline.watching import LOG_LINES, Calls, Verification
+
+__all__ = ["Check", "DeploySpec", "Rollout", "RolloutOutcome", "RolloutPolicy", "RolloutResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One service and how to watch it. `targets` None: a service without a target group."""
+
+    service: Service
+    targets: TargetHealth | None
+    probe: HttpProbe
+    clock: Clock
+    policy: RolloutPolicy = field(default_factory=RolloutPolicy)
+
+    def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
+        """Rolls `image` out and returns how it ended.
+
+        Raises UnavailableError when the API is silent for longer than the policy's patience ("detached" in its
+        message when a deployment goes on without us), BusyError when somebody else's deployment is in the way,
+        ConfigurationError when service, definition or permissions do not fit, StuckError when it failed and going
+        back failed too. Ctrl-C is not caught: the deployment goes on, and the next call finds it.
+        """
+        calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
+        run = _Run(calls, self.probe, image, spec)
+        try:
+            return run.go()
+        except UnavailableError as error:
+            if not run.changed:
+                raise
+            goes_on = f"ECS goes on with {short(run.definition)} without us"
+            raise UnavailableError(
+                f"{error.message} – detached, {'still running' if run.deployment else 'perhaps running'}: {goes_on}",
+                hint=f"{error.hint}; then run the same command again: it finds this deployment and follows it",
+            ) from error
+
+
+@dataclass(slots=True)
+class _Run:
+    """One call of `deploy`: what it has found out and done so far."""
+
+    calls: Calls
+    probe: HttpProbe
+    image: ImageRef
+    spec: DeploySpec
+    changed: bool = False
+    definition: str = ""
+    deployment: str = ""
+    already: bool = False
+    reattached: bool = False
+    healthy_at: datetime | None = None
+    previous: Previous | None = None
+    known: frozenset[str] = frozenset()
+    started_at: datetime | None = None
+
+    def go(self) -> RolloutResult:
+        self.started_at = self.calls.clock.now()
+        live = self._settled()
+        wanted, differ = self._wanted(live)
+        if not differ and (found := attachable(live, live.task_definition)):
+            self._attach(live, found.id, complete=found.rollout_state == "COMPLETED")
+            return self._see_through()
+        desired = self._first_count(live)
+        self._register(live, wanted)
+        if self.spec.before and (ended := self._run_before()) is not None:
+            return ended
+        self.known = frozenset(d.id for d in live.deployments)
+        self.changed = True
+        self.deployment = self.calls.update(self.definition, desired)
+        return self._see_through()
+
+    def _settled(self) -> ServiceState:
+        """The live service once no deployment of somebody else is in progress; at once when it is ours already."""
+        clock, policy = self.calls.clock, self.calls.policy
+        end = clock.monotonic() + policy.deadline
+        while True:
+            live = self.calls.live()
+            other = in_progress(live)
+            if other is None or policy.busy is Busy.SUPERSEDE or not self._wanted(live)[1]:
+                return live
+            if policy.busy is Busy.REFUSE or clock.monotonic() >= end:
+                raise BusyError(
+                    f"deployment {other.id} of {short(other.task_definition)} is in progress on {live.arn}",
+                    hint="wait for it to end, or allow superseding it in the environment's rollout settings",
+                )
+            self.calls.progress.step(
+                f"waiting for deployment {other.id} of {short(other.task_definition)} to end"
+            )
+            clock.sleep(policy.poll)
+
+    def _wanted(self, live: ServiceState) -> tuple[Mapping[str, Any], bool]:
+        spec = self.spec
+        current = self.calls.definition(live.task_definition)
+        wanted = definition_for(current, self.image, spec.container, spec.environment, spec.secrets)
+        return wanted, differs(current, wanted)
+
+    def _attach(self, live: ServiceState, deployment: str, *, complete: bool) -> None:
+        self.definition, self.deployment = live.task_definition, deployment
+        self.already, self.reattached, self.changed = complete, not complete, not complete
+        self.known = frozenset(d.id for d in live.deployments if d.id != deployment)
+        self.previous = self._before_us(live)
+        state = "already runs" if complete else "is already being deployed; following it"
+        self.calls.progress.note(f"{short(self.definition)} {state}")
+
+    def _register(self, live: ServiceState, wanted: Mapping[str, Any]) -> None:
+        service = self.calls.service
+        self.definition = self.calls.ask(lambda: service.register(wanted))
+        self.previous = self._before_us(live)
+        self.calls.progress.note(f"registered {short(self.definition)} with {self.image}")
+
+    def _first_count(self, live: ServiceState) -> int | None:
+        if live.desired > 0:
+            return None
+        if not self.spec.last_good:
+            return self.spec.desired
+        command = _command("update-service", live, "--desired-count", str(self.spec.desired))
+        raise ConfigurationError(
+            f"{live.arn} is scaled to zero, although {short(self.spec.last_good)} is on record as running there",
+            hint=f"scale it up first: {command}",
+        )
+
+    def _before_us(self, live: ServiceState) -> Previous | None:
+        """The last good one on record, else the newest that worked; with the digests it is known by."""
+        found = previous_of(live, self.definition)
+        good = self.spec.last_good
+        if good and good != self.definition and (found is None or found.task_definition != good):
+            found = Previous(good)
+        if found is None:
+            return None
+        return replace(found, digests=self.calls.digests_of(found.task_definition, self.spec.container))
+
+    def _run_before(self) -> RolloutResult | None:
+        command, progress = " ".join(self.spec.before), self.calls.progress
+        progress.step(f"running {command}")
+        end = self.calls.service.run_once(self.definition, self.spec.before, progress.note)
+        if end.exit_code == 0:
+            progress.note(f"{command} ended with exit code 0")
+            return None
+        reason = Reason(
+            _ended(command, end), "mend the command or what it needs; the service was not touched"
+        )
+        result = self._result(RolloutOutcome.BEFORE_FAILED, (reason,), self.calls.live())
+        return replace(result, diagnosis="\n".join(end.log_lines[-LOG_LINES:]))
+
+    def _see_through(self) -> RolloutResult:
+        """Watches ours to its end: success, verification, drain, or the way back."""
+        policy = self.calls.policy
+        watch = self.calls.watch(replace(policy, stay_up=0.0) if self.already else policy)
+        step, seen = watch.follow(
+            Aim(
+                self.deployment,
+                self.definition,
+                frozenset({self.image.digest, *self.spec.platform_digests}),
+                self.spec.container,
+                self.previous,
+                self.known,
+                self.calls.ended_tasks() if self.already else frozenset(),
+            )
+        )
+        if step.action is Action.DONE:
+            self.healthy_at = self.calls.clock.now()
+            self.calls.progress.note(f"{short(self.definition)} is healthy")
+            step = self._verified() or step
+        if step.action is Action.DONE:
+            step, seen = watch.drain(seen)
+        return self._succeeded(seen) if step.action is Action.DONE else self._failed(step, seen)
+
+    def _verified(self) -> Step | None:
+        if self.spec.checks:
+            self.calls.progress.step("asking the smoke checks")
+        calls, spec = self.calls, self.spec
+        asked = Verification(self.probe, calls.clock, calls.policy)
+        complaint = asked.complaint(spec.base_url, spec.checks, str(self.image.digest))
+        if not complaint:
+            return None
+        reason = Reason(
+            complaint, "the rollout completed, but its smoke checks fail: look at the application"
+        )
+        return Step(Action.ROLL_BACK if self.previous else Action.GIVE_UP, reason)
+
+    def _succeeded(self, seen: Observation) -> RolloutResult:
+        verb = "already runs" if self.already else "runs"
+        reasons = [
+            Reason(f"{verb} {self.image.digest.short} as {short(self.definition)}, healthy and verified")
+        ]
+        gone = drained(seen)
+        if not gone:
+            reasons.append(Reason(f"old tasks are still draining after {self.calls.policy.drain:.0f} s"))
+        result = self._result(RolloutOutcome.SUCCEEDED, tuple(reasons), seen.sight.service, seen)
+        return replace(result, drained_at=self.calls.clock.now() if gone else None)
+
+    def _failed(self, step: Step, seen: Observation) -> RolloutResult:
+        if step.action is Action.SUPERSEDED:
+            return self._result(RolloutOutcome.SUPERSEDED, (step.reason,), seen.sight.service, seen)
+        diagnosis = self._diagnosed(step, seen)
+        back = _WayBack(self.calls, step, self.previous, self.spec.container)
+        if step.action is Action.GIVE_UP and (self.already or (self.reattached and self.healthy_at)):
+            raise back.stuck(
+                seen.sight.service, "it served before we came, and nothing is known to go back to"
+            )
+        if step.action is Action.GIVE_UP:
+            outcome, then, last = RolloutOutcome.FAILED_FIRST, back.to_zero(self.definition), seen
+        else:
+            outcome, then, last = back.to_previous()
+        result = self._result(outcome, (step.reason, then), last.sight.service, last)
+        return replace(result, diagnosis=diagnosis)
+
+    def _diagnosed(self, step: Step, seen: Observation) -> str:
+        """Tells what happened on one screen, before anything is done about it."""
+        failure = step.failure
+        ours = [task.id for task in seen.sight.tasks if task.task_definition == self.definition]
+        task = failure.task.id if failure else next(iter(ours), "")
+        diagnosis = explain(failure, self.calls.log_lines(task), seen.sight.targets)
+        for text in filter(None, (step.reason.text, diagnosis)):
+            self.calls.progress.note(text)
+        return diagnosis
+
+    def _result(
+        self,
+        outcome: RolloutOutcome,
+        reasons: tuple[Reason, ...],
+        live: ServiceState,
+        seen: Observation | None = None,
+    ) -> RolloutResult:
+        tasks = [t for t in seen.sight.tasks if t.alive] if seen else []
+        return RolloutResult(
+            outcome=outcome,
+            reasons=reasons,
+            service_arn=live.arn,
+            task_definition=self.definition,
+            deployment=self.deployment,
+            digests=tuple(sorted({t.image_digests.get(self.spec.container, "") for t in tasks} - {""})),
+            previous=self.previous,
+            started_at=self.started_at,
+            healthy_at=self.healthy_at,
+            already=self.already,
+            reattached=self.reattached,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _WayBack:
+    """Puts back what ran before a failed rollout; `step` says why it failed."""
+
+    calls: Calls
+    step: Step
+    previous: Previous | None
+    container: str
+
+    def to_previous(self) -> tuple[RolloutOutcome, Reason, Observation]:
+        """Follows ECS's own way back or starts one, until the previous definition serves again."""
+        previous = self.previous
+        if previous is None:
+            raise AssertionError("nothing to go back to")
+        name = short(previous.task_definition)
+        self.calls.progress.note(f"going back to {name}")
+        ended = self.calls.ended_tasks()
+        deployment, known = self._begun(previous.task_definition)
+        aim = Aim(deployment, previous.task_definition, previous.digests, self.container, None, known, ended)
+        back, seen = self.calls.watch(replace(self.calls.policy, stay_up=0.0)).follow(aim)
+        if back.action is Action.SUPERSEDED:
+            return RolloutOutcome.SUPERSEDED, back.reason, seen
+        if back.action is not Action.DONE:
+            raise self.stuck(seen.sight.service, f"going back to {name} failed: {back.reason.text}")
+        return RolloutOutcome.ROLLED_BACK, Reason(f"went back to {name}, which serves again"), seen
+
+    def _begun(self, definition: str) -> tuple[str, frozenset[str]]:
+        """The deployment that leads back, found where ECS began it or begun by us, and those beside it."""
+        live = self.calls.live()
+        primary = primary_of(live)
+        if primary is not None and primary.task_definition == definition:
+            deployment = primary.id
+        else:
+            try:
+                deployment = self.calls.update(definition)
+            except ConfigurationError as error:
+                raise self.stuck(
+                    live, f"going back to {short(definition)} failed: {error.message}"
+                ) from error
+        return deployment, frozenset(d.id for d in live.deployments if d.id != deployment)
+
+    def to_zero(self, definition: str) -> Reason:
+        """Scales a first rollout to zero and waits until nothing runs."""
+        primary = primary_of(self.calls.live())
+        current = primary.task_definition if primary else definition
+        self.calls.ask(lambda: self.calls.service.update(current, desired=0))
+        self.calls.progress.step("scaling to zero: nothing ran here before")
+        end = self.calls.clock.monotonic() + self.calls.policy.drain
+        stopped = poll(
+            lambda: self.calls.live().running == 0 or None, self.calls.policy.poll, end, self.calls.clock
+        )
+        state = "stands at zero" if stopped else "was told to scale to zero and still stops its tasks"
+        text = f"this was the first rollout: there is nothing to go back to, the service {state}"
+        return Reason(text, "mend what the diagnosis names and promote again")
+
+    def stuck(self, live: ServiceState, why: str) -> StuckError:
+        """The error for a person: what state the service is in, and which commands help."""
+        state = ", ".join(
+            f"{d.status} {short(d.task_definition)} {d.running}/{d.desired}" for d in live.deployments
+        )
+        back = (
+            ["--task-definition", self.previous.task_definition]
+            if self.previous
+            else ["--desired-count", "0"]
+        )
+        return StuckError(
+            f"{self.step.reason.text}; {why}. Deployments of {live.arn} now: {state or 'none'}",
+            hint=f"look: {_command('describe-services', live)}; then: {_command('update-service', live, *back)}",
+        )
+
+
+def _command(verb: str, live: ServiceState, *arguments: str) -> str:
+    cluster = live.arn.rsplit(":", 1)[-1].split("/")[1]
+    which = ["--services" if verb == "describe-services" else "--service", live.arn]
+    return " ".join(["aws ecs", verb, "--cluster", cluster, *which, *arguments])
+
+
+def _ended(command: str, end: OneOff) -> str:
+    if end.exit_code is None:
+        return f"{command} did not run: {end.reason}"
+    return f"{command} ended with exit code {end.exit_code}: {end.reason}"

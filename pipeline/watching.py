@@ -1,0 +1,268 @@
+"""Looking at a service again and again: patient with the API, quick while things change, never blind."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from pipeline.errors import PipelineError, UnavailableError
+from pipeline.model.deployment import Check
+from pipeline.model.digest import Digest
+from pipeline.model.rollout import (
+    Action,
+    Aim,
+    Observation,
+    RolloutPolicy,
+    Sight,
+    Step,
+    drained,
+    next_step,
+    observe,
+)
+from pipeline.model.service import ServiceState, primary_of
+from pipeline.model.task_definition import digest_in
+from pipeline.ports import Clock, HttpAnswer, HttpProbe, Progress, Service, TargetHealth
+
+_T = TypeVar("_T")
+LOG_LINES = 12
+"""How many of a task's last lines are shown."""
+
+_LOOKS_BEFORE_RETRY = 3
+_STEADY_POLLS = 10
+_SLOWER = 1.3
+
+
+class Patience:
+    """Asks the API until it answers, for as long as the policy's `api_patience` allows."""
+
+    def __init__(self, clock: Clock, policy: RolloutPolicy, progress: Progress) -> None:
+        self._clock = clock
+        self._policy = policy
+        self._progress = progress
+
+    def ask(self, question: Callable[[], _T]) -> _T:
+        """The answer. Throttling and outages are waited out; raises the last UnavailableError after the patience."""
+        since = self._clock.monotonic()
+        delay = self._policy.poll
+        while True:
+            try:
+                return question()
+            except UnavailableError as error:
+                if self._clock.monotonic() - since >= self._policy.api_patience:
+                    raise
+                self._progress.step(f"waiting for the API: {error.message}")
+            self._clock.sleep(delay)
+            delay = min(delay * 2, self._policy.slowest)
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long to wait between two looks: `poll` seconds while things change, slowing to `slowest` while not.
+
+    A slowed pace varies by a tenth, so that many rollouts do not ask in step.
+    """
+
+    policy: RolloutPolicy
+    jitter: Callable[[], float] = random.random
+    _last: object = None
+    _unchanged: int = 0
+
+    def after(self, sight: Sight) -> float:
+        """Seconds to wait after this look."""
+        mark = (tuple(sight.service.deployments), _mark(sight))
+        self._unchanged = self._unchanged + 1 if mark == self._last else 0
+        self._last = mark
+        slowed = max(0, self._unchanged - _STEADY_POLLS)
+        if not slowed:
+            return self.policy.poll
+        delay: float = min(self.policy.slowest, self.policy.poll * _SLOWER ** min(slowed, 40))
+        return delay * (0.9 + 0.2 * self.jitter())
+
+
+def _mark(sight: Sight) -> Sequence[object]:
+    tasks = [(task.id, task.last_status, task.desired_status, task.health) for task in sight.tasks]
+    targets = [(target.ip, target.state) for target in sight.targets or ()]
+    return sorted(tasks), sorted(targets)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Follows one deployment from now on; `elapsed` of what it sees counts from its making."""
+
+    service: Service
+    targets: TargetHealth | None
+    clock: Clock
+    policy: RolloutPolicy
+    progress: Progress
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock.monotonic()
+
+    def look(self) -> Sight:
+        """One look at service, tasks and targets. Raises UnavailableError when the API is silent for too long."""
+        return Patience(self.clock, self.policy, self.progress).ask(self._look)
+
+    def follow(self, aim: Aim) -> tuple[Step, Observation]:
+        """Looks until there is something else to do than to wait; returns that and what was seen last."""
+        return self._until(aim, None, lambda _: False, self.policy)
+
+    def drain(self, seen: Observation) -> tuple[Step, Observation]:
+        """Goes on looking until only our deployment is left, or `drain` seconds have gone by.
+
+        The step returned is DONE unless something went wrong meanwhile; `drained` of the observation tells which.
+        """
+        end = self.clock.monotonic() + self.policy.drain
+        patient = replace(self.policy, deadline=math.inf)
+        return self._until(seen.aim, seen, lambda now: drained(now) or self.clock.monotonic() >= end, patient)
+
+    def _until(
+        self,
+        aim: Aim,
+        seen: Observation | None,
+        enough: Callable[[Observation], bool],
+        policy: RolloutPolicy,
+    ) -> tuple[Step, Observation]:
+        """From the first look on (`seen` None) until DONE; from a later one on until `enough`."""
+        pace, first = Pace(policy), seen is None
+        while True:
+            seen = self._observe(aim, seen)
+            step = next_step(seen, policy)
+            if step.action not in (Action.WAIT, Action.DONE) or (first and step.action is Action.DONE):
+                return step, seen
+            if enough(seen):
+                return Step(Action.DONE, step.reason), seen
+            self.progress.step("waiting for " + (step.reason.text if first else "old tasks to drain"))
+            self.clock.sleep(self._pause(pace.after(seen.sight), seen))
+
+    def _observe(self, aim: Aim, earlier: Observation | None) -> Observation:
+        seen = observe(aim, self.look(), self.policy, earlier)
+        for failure in seen.failures[len(earlier.failures) if earlier else 0 :]:
+            self.progress.note(f"task {failure.task.id} failed ({failure.rule}): {failure.text}")
+        return seen
+
+    def _pause(self, pause: float, seen: Observation) -> float:
+        """Not longer than until success would have lasted long enough, or the deadline comes."""
+        ends = [self.policy.deadline - seen.sight.elapsed]
+        if seen.good_since is not None:
+            ends.append(seen.good_since + self.policy.stay_up - seen.sight.elapsed)
+        return min([pause] + [max(0.05, end) for end in ends if end > 0])
+
+    def _look(self) -> Sight:
+        service = self.service.describe()
+        tasks = self.service.tasks()
+        targets = None if self.targets is None else self.targets.states()
+        return Sight(self.clock.monotonic() - self.started, service, tasks, targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A rollout's calls to its service: patient, and never a second mutation where the first may have arrived."""
+
+    service: Service
+    targets: TargetHealth | None
+    clock: Clock
+    policy: RolloutPolicy
+    progress: Progress
+
+    def ask(self, question: Callable[[], _T]) -> _T:
+        """The answer, however long it takes within the policy's patience."""
+        return Patience(self.clock, self.policy, self.progress).ask(question)
+
+    def live(self) -> ServiceState:
+        """The service as it stands."""
+        return self.ask(self.service.describe)
+
+    def definition(self, arn: str) -> Mapping[str, Any]:
+        """A task definition as DescribeTaskDefinition gives it."""
+        return self.ask(lambda: self.service.task_definition(arn))
+
+    def watch(self, policy: RolloutPolicy) -> Watch:
+        """A watch that starts now."""
+        return Watch(self.service, self.targets, self.clock, policy, self.progress)
+
+    def ended_tasks(self) -> frozenset[str]:
+        """The ids of the tasks that have stopped so far."""
+        return frozenset(task.id for task in self.ask(self.service.tasks) if task.ended)
+
+    def update(self, definition: str, desired: int | None = None) -> str:
+        """One UpdateService call. When its answer is lost, the service is looked at before anything is sent again."""
+        end = self.clock.monotonic() + self.policy.api_patience
+        while True:
+            try:
+                return self.service.update(definition, desired=desired)
+            except UnavailableError as error:
+                self.progress.step(
+                    f"no answer to UpdateService ({error.message}); looking whether it arrived"
+                )
+                if found := self._arrived(definition):
+                    return found
+                if self.clock.monotonic() >= end:
+                    raise
+
+    def _arrived(self, definition: str) -> str:
+        for _ in range(_LOOKS_BEFORE_RETRY):
+            self.clock.sleep(self.policy.poll)
+            primary = primary_of(self.live())
+            if primary is not None and primary.task_definition == definition:
+                return primary.id
+        return ""
+
+    def log_lines(self, task: str) -> Sequence[str]:
+        """A task's last lines where they can be read: without them the rest of a diagnosis is still told."""
+        try:
+            return self.service.log_lines(task, LOG_LINES) if task else ()
+        except PipelineError as error:
+            return (f"(the log cannot be read: {error.message})",)
+
+    def digests_of(self, definition: str, container: str) -> frozenset[Digest]:
+        """The digests a task definition is known to run: the one it pins, and what ECS reports of its tasks."""
+        pinned = digest_in(self.definition(definition), container)
+        tasks = [t for t in self.ask(self.service.tasks) if t.task_definition == definition and t.alive]
+        seen = {Digest(t.image_digests[container]) for t in tasks if t.image_digests.get(container)}
+        return frozenset(seen | ({pinned} if pinned else set()))
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Smoke checks, asked until they hold `agree` times in a row."""
+
+    probe: HttpProbe
+    clock: Clock
+    policy: RolloutPolicy
+
+    def complaint(self, base_url: str, checks: Sequence[Check], digest: str) -> str:
+        """What still fails after the policy's `verify` seconds; empty when all agreed, or there are none."""
+        end = self.clock.monotonic() + self.policy.verify
+        good = 0
+        while checks and good < self.policy.agree:
+            wrong = next(filter(None, (self._ask(base_url, check, digest) for check in checks)), "")
+            good = 0 if wrong else good + 1
+            if wrong and self.clock.monotonic() >= end:
+                return wrong
+            if good < self.policy.agree:
+                self.clock.sleep(self.policy.poll if wrong else self.policy.poll / 5)
+        return ""
+
+    def _ask(self, base_url: str, check: Check, digest: str) -> str:
+        url = base_url.rstrip("/") + check.path
+        answer = self.probe.get(url, timeout=10.0)
+        if answer.error or not answer.status:
+            return f"{url} did not answer: {answer.error or 'no status'}"
+        if answer.status != check.status:
+            return f"{url} answered {answer.status}, not {check.status}: {answer.body[:120]}"
+        if check.expect_digest and (shown := _digest_shown(answer)) != digest:
+            return f"{url} shows digest {shown or 'none'}, not {digest}"
+        return ""
+
+
+def _digest_shown(answer: HttpAnswer) -> str:
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return ""
+    return str(body.get("digest", "")) if isinstance(body, dict) else ""
