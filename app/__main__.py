@@ -15,7 +15,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 2
     set_up_logging(settings.log_level, settings.secrets)
     return serve(settings)

@@ -19,7 +19,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
-    (b"content-security-policy", b"default-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
 )
 _BROKEN = b'{"error":"internal error"}'
 
@@ -71,7 +74,7 @@ class AccessLayer:
 
         try:
             await self._app(scope, receive, send_marked)
-        except Exception:
+        except Exception:  # noqa: BLE001 the last place that can answer it
             logger.exception("request failed", extra={"fields": {"request_id": exchange.request_id}})
             if exchange.status is None:
                 await _send_broken(send_marked)

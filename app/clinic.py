@@ -107,7 +107,9 @@ class Clinic:
     async def update_owner(self, owner_id: int, data: OwnerData) -> Owner:
         """Replace what is recorded about the owner; the pets stay."""
         async with self._pool.connection() as connection:
-            row = await (await connection.execute(_UPDATE_OWNER, {**data.model_dump(), "id": owner_id})).fetchone()
+            row = await (
+                await connection.execute(_UPDATE_OWNER, {**data.model_dump(), "id": owner_id})
+            ).fetchone()
         if row is None:
             raise NotFoundError(f"there is no owner {owner_id}")
         return await self.owner(owner_id)
@@ -133,7 +135,9 @@ class Clinic:
                 raise NotFoundError(f"owner {owner_id} has no pet {pet_id}")
             if data.date < born["birth_date"]:
                 raise FieldError("date", f"must not be before the pet's birth on {born['birth_date']}")
-            row = await (await connection.execute(_ADD_VISIT, (pet_id, data.date, data.description))).fetchone()
+            row = await (
+                await connection.execute(_ADD_VISIT, (pet_id, data.date, data.description))
+            ).fetchone()
         return Visit.model_validate(row)
 
     async def vets(self) -> list[Vet]:

@@ -36,10 +36,14 @@ def connect(database_url: str, wait: float = WAIT_SECONDS) -> psycopg.Connection
     deadline = time.monotonic() + wait
     while True:
         try:
-            return psycopg.connect(database_url, autocommit=True, connect_timeout=5, application_name="petclinic-migrate")
+            return psycopg.connect(
+                database_url, autocommit=True, connect_timeout=5, application_name="petclinic-migrate"
+            )
         except psycopg.OperationalError as error:
             if time.monotonic() >= deadline:
-                raise MigrationError(f"the database did not answer within {wait:g} s: {_line(error)}") from error
+                raise MigrationError(
+                    f"the database did not answer within {wait:g} s: {_line(error)}"
+                ) from error
         time.sleep(0.5)
 
 
@@ -68,7 +72,9 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
     ).fetchone()
     if row is not None:
         if row[0] != migration.checksum:
-            raise MigrationError(f"migration {migration.version} was changed after it was applied; add a new one instead")
+            raise MigrationError(
+                f"migration {migration.version} was changed after it was applied; add a new one"
+            )
         return False
     try:
         with connection.transaction():
@@ -78,7 +84,9 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
                 (migration.version, migration.name, migration.checksum),
             )
     except psycopg.Error as error:
-        raise MigrationError(f"migration {migration.version} ({migration.name}) failed: {_line(error)}") from error
+        raise MigrationError(
+            f"migration {migration.version} ({migration.name}) failed: {_line(error)}"
+        ) from error
     return True
 
 
@@ -91,7 +99,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 2
     set_up_logging(settings.log_level, settings.secrets)
     migrations = read_migrations()
@@ -99,7 +107,7 @@ def main() -> int:
         with connect(settings.database_url) as connection:
             applied = migrate(connection, migrations)
     except (MigrationError, psycopg.Error) as error:
-        print(f"error: {_without(settings.secrets, _line(error))}", file=sys.stderr)
+        sys.stderr.write(f"error: {_without(settings.secrets, _line(error))}\n")
         return 1
     event("schema is up to date", version=max(m.version for m in migrations), applied=len(applied))
     return 0

@@ -134,7 +134,9 @@ async def new_visit_form(clinic: ClinicDep, owner_id: OwnerId, pet_id: Annotated
 
 
 @router.post("/owners/{owner_id}/pets/{pet_id}/visits/new")
-async def new_visit(clinic: ClinicDep, owner_id: OwnerId, pet_id: Annotated[str, Path()], form: FormDep) -> Response:
+async def new_visit(
+    clinic: ClinicDep, owner_id: OwnerId, pet_id: Annotated[str, Path()], form: FormDep
+) -> Response:
     """Record the visit, or show the form again with what is wrong."""
     pet = (owner_id, _number(pet_id))
     data, errors = _parse(VisitData, form)

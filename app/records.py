@@ -29,13 +29,19 @@ def _plausible(day: date) -> date:
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_printable)]
-_Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_printable)]
+_Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_printable)
+]
+_Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_printable)
+]
 _Telephone = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 /()-]{2,18}[0-9]$", max_length=20)
 ]
 _Day = Annotated[date, AfterValidator(_plausible)]
-SearchText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=60), AfterValidator(_printable)]
+SearchText = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=60), AfterValidator(_printable)
+]
 
 
 class _Incoming(BaseModel):

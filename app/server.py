@@ -29,7 +29,7 @@ class DrainingServer(uvicorn.Server):
         self._drain = drain
         self._said = False
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 the signature is given
         """Called by the signal; says nothing itself, since a signal may interrupt the writing of a log line."""
         if self._drain.draining and sig == signal.SIGINT:
             self.should_exit = self.force_exit = True
@@ -55,12 +55,16 @@ def serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=FINISH_SECONDS,
         lifespan="on",
     )
     server = DrainingServer(config, drain)
     event("starting", port=settings.port, version=VERSION, digest=settings.digest, commit=settings.commit)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:
+        return 1  # it has logged why it could not start
     event("stopped")
-    return 0 if server.started else 1
+    return 0

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 in a container the network outside decides who reaches it
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_DRAIN_SECONDS = 300
 
@@ -28,7 +29,7 @@ class Settings:
     """
 
     database_url: str = field(repr=False)
-    host: str = "0.0.0.0"
+    host: str = EVERY_ADDRESS
     port: int = 8080
     drain_seconds: float = 5.0
     log_level: str = "INFO"
@@ -53,14 +54,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     mistakes = [
         *_mistakes_in_url(url),
         *([] if _is_port(port) else [f"PORT is {port!r}, not a port number from 1 to 65535"]),
-        *([] if _is_drain(drain) else [f"DRAIN_SECONDS is {drain!r}, not seconds from 0 to {MAX_DRAIN_SECONDS}"]),
+        *([] if _is_drain(drain) else [f"DRAIN_SECONDS is {drain!r}, not 0 to {MAX_DRAIN_SECONDS} seconds"]),
         *([] if level in LOG_LEVELS else [f"LOG_LEVEL is {level!r}, not one of {', '.join(LOG_LEVELS)}"]),
     ]
     if mistakes:
         raise SettingsError("; ".join(mistakes))
     return Settings(
         database_url=url,
-        host=environment.get("HOST", "0.0.0.0"),
+        host=environment.get("HOST") or EVERY_ADDRESS,
         port=int(port),
         drain_seconds=float(drain),
         log_level=level,
@@ -78,7 +79,7 @@ def _mistakes_in_url(url: str) -> list[str]:
         conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # libpq's own text quotes the URL, and with it the password.
-        return ["DATABASE_URL cannot be parsed; are characters such as @ / % in the password percent-encoded?"]
+        return ["DATABASE_URL cannot be parsed; are @ / % in the password percent-encoded?"]
     return []
 
 

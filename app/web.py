@@ -14,6 +14,8 @@ from app.clinic import Clinic
 from app.database import make_pool
 from app.settings import Settings
 
+MAX_BODY_BYTES = 64 * 1024
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The application on the database of `settings`. It starts, and says that it is alive, without the database."""
@@ -31,7 +33,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     # No interactive documentation: its pages load scripts from the network.
     app = FastAPI(
-        title=NAME, version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
+        title=NAME,
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        max_body_size=MAX_BODY_BYTES,
     )
     app.state.settings = settings
     app.include_router(health.router)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 from locust import FastHttpUser, between, task
@@ -38,7 +38,11 @@ class Visitor(FastHttpUser):
         """Search by last name, and look at one of those found."""
         family = random.choice(FAMILIES)
         found = self._ask(
-            "GET", "/api/owners", "GET /api/owners", lambda page: _only(family, page), params={"last_name": family}
+            "GET",
+            "/api/owners",
+            "GET /api/owners",
+            lambda page: _only(family, page),
+            params={"last_name": family},
         )
         if found:
             self._look_at(random.choice(found["items"])["id"])
@@ -51,7 +55,9 @@ class Visitor(FastHttpUser):
     @task(4)
     def list_vets(self) -> None:
         """Look for a vet."""
-        self._ask("GET", "/api/vets", "GET /api/vets", lambda vets: None if len(vets) >= 6 else f"{len(vets)} vets")
+        self._ask(
+            "GET", "/api/vets", "GET /api/vets", lambda vets: None if len(vets) >= 6 else f"{len(vets)} vets"
+        )
 
     @task(2)
     def register(self) -> None:
@@ -72,8 +78,10 @@ class Visitor(FastHttpUser):
         pet = self._send(pets, "POST /api/owners/{id}/pets", dog, {"name": "Rex"})
         if not pet:
             return
-        visit = {"date": date.today().isoformat(), "description": "first check"}
-        seen = self._send(f"{pets}/{pet['id']}/visits", "POST /api/owners/{id}/pets/{id}/visits", visit, visit)
+        visit = {"date": datetime.now(UTC).date().isoformat(), "description": "first check"}
+        seen = self._send(
+            f"{pets}/{pet['id']}/visits", "POST /api/owners/{id}/pets/{id}/visits", visit, visit
+        )
         if seen:
             self._look_at(added["id"], visits=1)
 
@@ -102,8 +110,8 @@ class Visitor(FastHttpUser):
             try:
                 answer = response.json()
                 complaint = wrong(answer)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                complaint = f"not an answer of the API: {type(error).__name__} {error}"
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                answer, complaint = None, f"not an answer of the API: {type(error).__name__} {error}"
             if complaint:
                 response.failure(complaint)
                 return None
