@@ -1,0 +1,1 @@
+"""What makes the emulator's ECS behave as ECS does: small wraps around its functions, installed by `install`."""

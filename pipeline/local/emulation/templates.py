@@ -1,0 +1,79 @@
+"""CloudFormation's task definitions and services, with the properties the emulator drops on the way to ECS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.local.emulation.ground import Emulator
+
+_WHOLE = frozenset(
+    ("containerPort", "hostPort", "cpu", "memory", "memoryReservation", "stopTimeout", "startTimeout", "interval")
+    + ("timeout", "retries", "startPeriod", "size", "softLimit", "hardLimit")
+)
+_YES_NO = frozenset(("essential", "readonlyRootFilesystem", "privileged", "readOnly", "initProcessEnabled"))
+_MAPS = frozenset(("options", "dockerLabels"))
+
+
+def container_definition(properties: Any, name: str = "") -> Any:
+    """A container definition as the API has it, from one as a template has it: key case and types.
+
+    The keys of free maps (log options, labels) stay as they are.
+    """
+    if isinstance(properties, Mapping):
+        keep = name in _MAPS
+        return {
+            (key if keep else key[:1].lower() + key[1:]): container_definition(value, _api_key(key, keep))
+            for key, value in properties.items()
+        }
+    if isinstance(properties, list):
+        return [container_definition(value, name if name in _MAPS else "") for value in properties]
+    return _typed(name, properties)
+
+
+def _api_key(key: str, inside_map: bool) -> str:
+    return "" if inside_map else key[:1].lower() + key[1:]
+
+
+def _typed(name: str, value: Any) -> Any:
+    if name in _WHOLE and isinstance(value, str):
+        return int(value)
+    if name in _YES_NO and isinstance(value, str):
+        return value.lower() == "true"
+    return value
+
+
+class Templates:
+    """The provisioners of AWS::ECS::TaskDefinition and AWS::ECS::Service."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        """Keeps the emulator's own provisioners, which it goes on to call."""
+        self._emulator = emulator
+        self._create_definition = emulator.provisioners._ecs_task_def_create
+        self._create_service = emulator.provisioners._ecs_service_create
+
+    def container_definitions(self, definitions: Any) -> Any:
+        """In place of the emulator's, which leaves secrets and health checks in the template's spelling."""
+        return [container_definition(definition) for definition in definitions]
+
+    def create_definition(self, logical_id: str, properties: Mapping[str, Any], stack: str) -> Any:
+        """Registers the task definition with its platform too."""
+        arn, attributes = self._create_definition(logical_id, properties, stack)
+        if properties.get("RuntimePlatform"):
+            definition = self._emulator.ecs._task_defs[arn.rsplit("/", 1)[-1]]
+            definition["runtimePlatform"] = container_definition(properties["RuntimePlatform"])
+        return arn, attributes
+
+    def create_service(self, logical_id: str, properties: Mapping[str, Any], stack: str) -> Any:
+        """Creates the service with its grace period, and with numbers where a parameter gave text."""
+        ecs = self._emulator.ecs
+        count = int(properties.get("DesiredCount", 1))
+        balancers = [
+            {**b, "ContainerPort": int(b.get("ContainerPort", 80))} for b in properties.get("LoadBalancers") or []
+        ]
+        asked = {**properties, "DesiredCount": count, "LoadBalancers": balancers}
+        arn, attributes = self._create_service(logical_id, asked, stack)
+        service = ecs._services[f"{ecs._resolve_cluster_name(properties.get('Cluster', 'default'))}/{attributes['Name']}"]
+        service["healthCheckGracePeriodSeconds"] = int(properties.get("HealthCheckGracePeriodSeconds") or 0)
+        service["enableExecuteCommand"] = str(properties.get("EnableExecuteCommand", False)).lower() == "true"
+        return arn, attributes

@@ -1,0 +1,127 @@
+"""The emulator's process: started detached, known by its own answer, stopped by its pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UnavailableError
+from pipeline.local.launch import IDENTITY_PATH
+from pipeline.local.loopback import holder
+
+START_SECONDS = 60.0
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What answers on the emulator's port: whose cloud, which process, which start, and how the balancer does."""
+
+    cloud: str
+    pid: int
+    boot: str
+    balancer: str
+
+
+class EmulatorProcess:
+    """One cloud's emulator."""
+
+    def __init__(self, state: Path, cloud: str) -> None:
+        """`state` takes log and pid file."""
+        self._state = state
+        self._cloud = cloud
+        self.log = state / "emulator.log"
+        self._pid_file = state / "emulator.pid"
+
+    def identity(self, port: int, timeout: float = 2.0) -> Identity | None:
+        """Who answers on the port, if it is this cloud's emulator; None for silence and for anybody else."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://127.0.0.1:{port}{IDENTITY_PATH}", timeout=timeout) as answer:
+                found = Identity(**json.load(answer))
+        except (OSError, ValueError, TypeError, urllib.error.URLError):
+            return None
+        return found if found.cloud == self._cloud else None
+
+    def start(self, port: int) -> Identity:
+        """Starts the process and waits for its answer. Raises UnavailableError with its last log lines."""
+        root = Path(__file__).resolve().parents[2]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "COVERAGE_", "COV_CORE"))}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.local.emulator", "--state", str(self._state)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        self._pid_file.write_text(str(process.pid), "utf-8")
+        deadline = time.monotonic() + START_SECONDS
+        while (found := self.identity(port)) is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise self._failed(port, process.returncode)
+            time.sleep(0.05)
+        return found
+
+    def _failed(self, port: int, code: int | None) -> UnavailableError:
+        how = f"ended with {code}" if code is not None else f"did not answer on port {port} ({holder(port)})"
+        return UnavailableError(
+            f"the local AWS emulator {how}; its last lines:\n{self.last_lines()}", hint=f"the whole log is {self.log}"
+        )
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of the log."""
+        try:
+            return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-count:])
+        except OSError:
+            return "(no log)"
+
+    def pid(self) -> int | None:
+        """The process, if it still runs and is this cloud's."""
+        try:
+            pid = int(self._pid_file.read_text("utf-8"))
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return None
+        ours = b"pipeline.local.emulator" in command and str(self._state).encode() in command
+        return pid if ours else None
+
+    def stop(self) -> None:
+        """Ends the process: SIGTERM, then SIGKILL."""
+        pid = self.pid()
+        if pid is None:
+            return
+        _signal(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.pid() is not None and time.monotonic() < deadline:
+            _reap(pid)
+            time.sleep(0.02)
+        if self.pid() is not None:
+            _signal(pid, signal.SIGKILL)
+            _reap(pid)
+        self._pid_file.unlink(missing_ok=True)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return

@@ -1,0 +1,110 @@
+"""Loopback ports: picked once, written down, kept; and who holds one that is taken."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.errors import UnavailableError
+from pipeline.local.launch import replace_text
+
+FIRST_PORT = 18080
+BLOCK = 20
+LAST_PORT = 32000
+
+
+class Ports:
+    """The cloud's ports by name, kept in `ports.json`."""
+
+    def __init__(self, state: Path, base: int | None) -> None:
+        """`base` is where the search begins; None means 18080."""
+        self._file = state / "ports.json"
+        self._base = base or FIRST_PORT
+
+    def known(self) -> Mapping[str, int]:
+        """The ports as recorded; empty before the first start."""
+        try:
+            return {str(k): int(v) for k, v in json.loads(self._file.read_text("utf-8")).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    def assign(self, names: Sequence[str]) -> Mapping[str, int]:
+        """A port for every name: the recorded one, or a free one next to the others, recorded from now on.
+
+        Raises UnavailableError when no free block is left.
+        """
+        known = dict(self.known())
+        missing = [name for name in names if name not in known]
+        if not missing:
+            return known
+        start = min(known.values()) if known else self._base
+        known.update(zip(missing, self._free(start, len(missing), known.values()), strict=True))
+        replace_text(self._file, json.dumps(known, indent=1))
+        return known
+
+    def forget(self) -> None:
+        """Drops the record, so that the next `assign` looks again."""
+        self._file.unlink(missing_ok=True)
+
+    def _free(self, start: int, count: int, taken: Iterable[int]) -> list[int]:
+        used = set(taken)
+        for block in range(start, LAST_PORT, BLOCK):
+            free = [p for p in range(block, block + BLOCK) if p not in used and is_free(p)]
+            if len(free) >= count:
+                return free[:count]
+        raise UnavailableError(
+            f"no {count} free loopback ports together between {start} and {LAST_PORT}",
+            hint="set `port_base` under [cloud] in pipeline.toml to where ports are free",
+        )
+
+
+def is_free(port: int) -> bool:
+    """True when this process could listen on 127.0.0.1 at the port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def require_free(port: int, part: str, ports_file: Path) -> None:
+    """Raises UnavailableError, naming the holder where it can be seen, when the port is taken."""
+    if is_free(port):
+        return
+    raise UnavailableError(
+        f"port {port}, which the local cloud's {part} uses, is held by {holder(port)}",
+        hint=f"stop that program, or delete {ports_file} to let the next `local up` pick other ports",
+    )
+
+
+def holder(port: int, proc: Path = Path("/proc")) -> str:
+    """Pid and command of who listens on the port, as far as /proc shows it."""
+    inodes = set(_listening_inodes(port, proc))
+    for process in proc.iterdir() if inodes else ():
+        if process.name.isdigit() and inodes & _socket_inodes(process):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            return f"pid {process.name} ({command or 'no command line'})"
+    return "a program that /proc does not show"
+
+
+def _listening_inodes(port: int, proc: Path) -> Iterable[str]:
+    for table in ("net/tcp", "net/tcp6"):
+        try:
+            lines = (proc / table).read_text("utf-8").splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                yield fields[9]
+
+
+def _socket_inodes(process: Path) -> set[str]:
+    try:
+        links = [str(link.readlink()) for link in (process / "fd").iterdir()]
+    except OSError:
+        return set()
+    return {link[8:-1] for link in links if link.startswith("socket:[")}
