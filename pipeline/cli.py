@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +15,7 @@ import click
 
 from pipeline import __version__
 from pipeline.errors import ExitCode, PipelineError
-from pipeline.terminal import Terminal
+from pipeline.terminal import Invocation, Terminal
 
 COMMANDS: Mapping[str, str] = {
     "run": "build → integration → staging → prod; a stage whose evidence still stands is not run again",
@@ -27,14 +26,6 @@ COMMANDS: Mapping[str, str] = {
     "local": "the embedded cloud: up, down, status, reset",
     "doctor": "every prerequisite as OK, SKIP or NG with the fix",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """What every command is given: the project's root and how to speak."""
-
-    root: Path
-    terminal: Terminal
 
 
 class Commands(click.Group):

@@ -99,7 +99,6 @@ class SmokeSettings(Table):
 
     path: UrlPath
     status: Annotated[int, Field(ge=100, le=599)] = 200
-    contains: str = ""
 
 
 class RolloutSettings(Table):

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from pipeline.errors import PipelineError
@@ -105,6 +106,14 @@ class Terminal:
 
     def _line(self, text: str) -> None:
         print(text, file=self.err, flush=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What every command is given: the project's root and how to speak."""
+
+    root: Path
+    terminal: Terminal
 
 
 @dataclass(frozen=True, slots=True)

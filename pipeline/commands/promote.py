@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli import Invocation
 from pipeline.commands.reporting import finish
+from pipeline.terminal import Invocation
 
 
 @click.command("promote")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli import Invocation
 from pipeline.commands.reporting import finish
 from pipeline.ports import Candidate
+from pipeline.terminal import Invocation
 
 
 @click.group("stage")

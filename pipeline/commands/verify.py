@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli import Invocation
 from pipeline.errors import ExitCode
 from pipeline.model.gate import Judgement
 from pipeline.model.verdict import Outcome
-from pipeline.terminal import Terminal
+from pipeline.terminal import Invocation, Terminal
 
 _CODES = {Outcome.PASSED: ExitCode.DONE, Outcome.REFUSED: ExitCode.REFUSED, Outcome.UNDECIDED: ExitCode.UNDECIDED}
 

@@ -1,0 +1,95 @@
+"""Clients of AWS: for the caller's own account, or for an endpoint that speaks its API."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+
+from pipeline.errors import ConfigurationError, UnavailableError
+
+_CONFIG = {"retries": {"mode": "adaptive", "max_attempts": 6}, "connect_timeout": 5, "read_timeout": 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach AWS. Without `endpoint` it is the real one, with the credentials that the caller's environment or
+    `profile` gives; with it, `key` and `secret` are used, and no proxy."""
+
+    region: str
+    profile: str = ""
+    endpoint: str = ""
+    key: str = ""
+    secret: str = field(repr=False, default="")
+
+
+class Aws:
+    """Makes clients, each once."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._clients: dict[str, Any] = {}
+        self._session = self._open()
+
+    def client(self, service: str) -> Any:
+        """boto3's client of a service, with adaptive retries."""
+        if service not in self._clients:
+            endpoint = self._access.endpoint or None
+            config = Config(**_CONFIG, **({"proxies": {}} if endpoint else {}))
+            self._clients[service] = self._session.client(service, endpoint_url=endpoint, config=config)
+        return self._clients[service]
+
+    def who(self) -> str:
+        """The identity that acts, as an ARN. Raises UnavailableError when there is none, or it has expired."""
+        try:
+            return str(self.client("sts").get_caller_identity()["Arn"])
+        except (BotoCoreError, ClientError) as error:
+            raise UnavailableError(
+                f"AWS does not say who we are: {error}",
+                hint="log in (aws sso login, or set AWS_PROFILE), or set cloud.provider = \"local\"",
+            ) from error
+
+    def secret_arn(self, name: str) -> str:
+        """The ARN of a secret in Secrets Manager, by name or ARN. Raises ConfigurationError when there is none."""
+        try:
+            return str(self.client("secretsmanager").describe_secret(SecretId=name)["ARN"])
+        except ClientError as error:
+            raise ConfigurationError(
+                f"no secret {name!r} in Secrets Manager: {error.response['Error'].get('Message', error)}",
+                hint="create it, or mend its name under secrets in pipeline.toml",
+            ) from error
+        except BotoCoreError as error:
+            raise UnavailableError(f"Secrets Manager does not answer: {error}", hint="try again") from error
+
+    def registry(self) -> str:
+        """The account's ECR host in this region."""
+        account = self.who().split(":")[4]
+        return f"{account}.dkr.ecr.{self._access.region}.amazonaws.com"
+
+    def registry_login(self) -> Mapping[str, str]:
+        """User and password for ECR, asked for anew at each use (a token is valid for 12 hours)."""
+        try:
+            answer = self.client("ecr").get_authorization_token()
+        except (BotoCoreError, ClientError) as error:
+            raise UnavailableError(
+                f"ECR gives no login: {error}", hint="allow ecr:GetAuthorizationToken to this identity"
+            ) from error
+        token = base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode()
+        user, _, password = token.partition(":")
+        return {"username": user, "password": password}
+
+    def _open(self) -> Any:
+        access = self._access
+        if access.endpoint:
+            return boto3.Session(
+                aws_access_key_id=access.key, aws_secret_access_key=access.secret, region_name=access.region
+            )
+        try:
+            return boto3.Session(profile_name=access.profile or None, region_name=access.region)
+        except ProfileNotFound as error:
+            raise ConfigurationError(str(error), hint="mend cloud.profile in pipeline.toml, or configure it") from error

@@ -1,0 +1,65 @@
+"""Rolling a digest out on one environment: what staging and prod share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import ExitCode
+from pipeline.model.verdict import Outcome, Reason, Verdict
+from pipeline.ports import Candidate, Progress
+from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
+
+_OUTCOMES: Mapping[RolloutOutcome, tuple[Outcome, ExitCode | None]] = {
+    RolloutOutcome.SUCCEEDED: (Outcome.PASSED, None),
+    RolloutOutcome.ROLLED_BACK: (Outcome.REFUSED, ExitCode.ROLLED_BACK),
+    RolloutOutcome.FAILED_FIRST: (Outcome.REFUSED, None),
+    RolloutOutcome.BEFORE_FAILED: (Outcome.REFUSED, None),
+    RolloutOutcome.SUPERSEDED: (Outcome.UNDECIDED, ExitCode.BUSY),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment: how to roll out there, and whom to tell of what runs there afterwards.
+
+    `shape` is what of its settings makes another plan (JSON values); `spec` makes the rollout's settings for a
+    candidate; `settled` is called after each good rollout; `base_url` is the load balancer's front.
+    """
+
+    name: str
+    container: str
+    base_url: str
+    shape: Mapping[str, Any]
+    rollout: Rollout
+    spec: Callable[[Candidate], DeploySpec]
+    settled: Callable[[RolloutResult], None]
+
+    def deploy(self, candidate: Candidate, progress: Progress) -> Deployed:
+        """Rolls out and verifies; the exceptions are `Rollout.deploy`'s."""
+        result = self.rollout.deploy(candidate.ref, self.spec(candidate), progress)
+        if result.outcome is RolloutOutcome.SUCCEEDED:
+            self.settled(result)
+        outcome, code = _OUTCOMES[result.outcome]
+        return Deployed(Verdict(self.name, outcome, result.reasons), code, result.facts)
+
+    def serves(self, candidate: Candidate) -> Verdict:
+        """Whether every running task of the service runs the candidate, and there is at least one."""
+        expected = {str(candidate.ref.digest), *map(str, self.spec(candidate).platform_digests)}
+        running = {
+            task.image_digests.get(self.container, "unknown") for task in self.rollout.service.tasks() if task.alive
+        }
+        if running and running <= expected:
+            return Verdict(self.name, Outcome.PASSED)
+        shown = ", ".join(sorted(running)) or "nothing"
+        return Verdict(self.name, Outcome.REFUSED, (Reason(f"{self.name} runs {shown}"),))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """How a rollout ended, as a stage reports it."""
+
+    verdict: Verdict
+    error_code: ExitCode | None
+    facts: Mapping[str, Any]

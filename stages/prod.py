@@ -1,0 +1,39 @@
+"""prod: that digest is rolled out on production, watched, verified, and put back if it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.model.verdict import Verdict
+from pipeline.ports import Candidate, Plan, Progress, StageResult
+from stages.deployment import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class ProdStage:
+    """A rollout and its verification; the gate before it is the runner's to ask."""
+
+    target: Environment
+
+    @property
+    def name(self) -> str:
+        """`prod`."""
+        return "prod"
+
+    @property
+    def environment(self) -> str:
+        """The environment's name."""
+        return self.target.name
+
+    def plan(self, candidate: Candidate) -> Plan:
+        """The image and what of the environment's settings goes into the rollout."""
+        return Plan(self.name, self.environment, {"image": str(candidate.ref.digest), "target": dict(self.target.shape)})
+
+    def standing(self, candidate: Candidate) -> Verdict:
+        """Production still runs the candidate."""
+        return self.target.serves(candidate)
+
+    def run(self, candidate: Candidate, progress: Progress) -> StageResult:
+        """Rolls out, verifies through the load balancer."""
+        deployed = self.target.deploy(candidate, progress)
+        return StageResult(deployed.verdict, facts={"deployment": dict(deployed.facts)}, error_code=deployed.error_code)
