@@ -1,0 +1,1 @@
+"""The embedded cloud: engine check, emulator, load balancer, base images."""
