@@ -26,6 +26,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(psycopg.OperationalError, _unavailable)
+    app.add_exception_handler(psycopg.errors.UndefinedTable, _unavailable)
+    # The access layer, outside of this, sees the exception too and logs it.
+    app.add_exception_handler(Exception, _broken)
 
 
 def messages_by_field(errors: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -70,8 +73,12 @@ async def _http(request: Request, error: Exception) -> Response:
     return response
 
 
+async def _broken(request: Request, error: Exception) -> Response:  # noqa: ARG001 the signature is given
+    return _answer(request, 500, "something went wrong here; the request id names it in the log")
+
+
 async def _unavailable(request: Request, error: Exception) -> Response:
     event("database unavailable", level=logging.ERROR, reason=" ".join(str(error).split()))
-    response = _answer(request, 503, "the database cannot be reached; try again in a moment")
+    response = _answer(request, 503, "the database cannot be used at the moment; try again soon")
     response.headers["Retry-After"] = "2"
     return response

@@ -16,6 +16,7 @@ Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 POOL_SIZE = 8
 WAIT_SECONDS = 5.0
 READY_SECONDS = 2.0
+SILENT = "the database does not answer"
 
 
 def make_pool(database_url: str) -> Pool:
@@ -35,14 +36,37 @@ def make_pool(database_url: str) -> Pool:
             "autocommit": True,
             "row_factory": dict_row,
             "connect_timeout": 5,
+            # A database host that vanished is noticed within seconds, not after the kernel's quarter of an hour.
+            "keepalives_idle": 10,
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
             "application_name": "petclinic",
             "options": "-c statement_timeout=10000",
         },
     )
 
 
-async def why_not_ready(pool: Pool) -> str | None:
-    """None when the database answers and has this release's schema, else the reason, within a few seconds."""
+class Readiness:
+    """Whether the database answers and has this release's schema."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._probe: asyncio.Task[str | None] | None = None
+
+    async def why_not(self) -> str | None:
+        """None when it is ready, else the reason, within READY_SECONDS.
+
+        Those who ask while a probe is under way share it: a database that hangs holds one connection, however often
+        it is asked, and nobody waits until the probe is cancelled, which a hanging database delays.
+        """
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(_probe(self._pool))
+        await asyncio.wait({self._probe}, timeout=READY_SECONDS)
+        return self._probe.result() if self._probe.done() else SILENT
+
+
+async def _probe(pool: Pool) -> str | None:
     try:
         async with asyncio.timeout(READY_SECONDS), pool.connection(timeout=READY_SECONDS) as connection:
             cursor = await connection.execute("SELECT version FROM schema_migrations")
@@ -50,7 +74,7 @@ async def why_not_ready(pool: Pool) -> str | None:
     except psycopg.errors.UndefinedTable:
         return "the database has no schema; run python -m app.migrate"
     except (psycopg.Error, TimeoutError):
-        return "the database does not answer"
+        return SILENT
     missing = expected_versions() - applied
     if missing:
         return f"the schema lacks migration {min(missing)}; run python -m app.migrate"

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from app import NAME, VERSION
-from app.database import Pool, why_not_ready
+from app.database import Readiness
 from app.settings import Settings
 
 router = APIRouter(include_in_schema=False)
@@ -21,8 +21,8 @@ async def alive() -> JSONResponse:
 @router.get("/readyz")
 async def ready(request: Request) -> JSONResponse:
     """200 when the database answers and has this release's schema, else 503 with the reason."""
-    pool: Pool = request.app.state.pool
-    reason = await why_not_ready(pool)
+    readiness: Readiness = request.app.state.readiness
+    reason = await readiness.why_not()
     if reason is None:
         return JSONResponse({"status": "ready"})
     return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from app import NAME, VERSION, answers, api, health, pages
 from app.clinic import Clinic
-from app.database import make_pool
+from app.database import Readiness, make_pool
 from app.settings import Settings
 
 MAX_BODY_BYTES = 64 * 1024
@@ -23,7 +23,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         pool = make_pool(settings.database_url)
-        app.state.pool = pool
+        app.state.readiness = Readiness(pool)
         app.state.clinic = Clinic(pool)
         await pool.open(wait=False)
         try:
