@@ -100,6 +100,8 @@ class BaseImages:
 
     def _make(self, name: str, recipe: Recipe | None, made: str, problem: str) -> None:
         tag = name.rpartition(":")[2]
+        if recipe:
+            stand_in.obtain_tool(self._host, self._say)
         reason = stand_in.why_not(self._host, recipe, tag) if recipe else "there is no recipe to make it"
         if recipe is None or reason:
             raise UnavailableError(

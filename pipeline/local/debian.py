@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.errors import UnavailableError
 
 _POCKETS = ("", "-updates", "-security", "/updates")
 _IMAGE_WORDS = {"armhf": "arm", "armel": "arm", "i386": "386", "ppc64el": "ppc64le", "mips64el": "mips64le"}
@@ -71,6 +74,23 @@ def candidate_version(package: str) -> str:
     said = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
     found = re.search(r"^  Candidate: (\S+)$", said.stdout, re.MULTILINE)
     return found[1] if found and found[1] != "(none)" else ""
+
+
+def install_commands(packages: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """What to run, as root, to have `packages`."""
+    return (("apt-get", "update"), ("apt-get", "install", "--yes", "--no-install-recommends", *packages))
+
+
+def run_as_root(command: Sequence[str]) -> None:
+    """Run a program that changes the system; UnavailableError with its last lines when it fails."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n".join((done.stderr or done.stdout).splitlines()[-5:])
+        raise UnavailableError(
+            f"{' '.join(command)} ended with {done.returncode}:\n{said}",
+            hint="repair the system's package manager, or install by hand what it was to install",
+        )
 
 
 def package_architecture() -> str:

@@ -16,9 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UnavailableError
-from pipeline.local.debian import Release, apt_options, candidate_version, package_sources
+from pipeline.local.debian import (
+    Release,
+    apt_options,
+    candidate_version,
+    install_commands,
+    package_sources,
+    run_as_root,
+)
 from pipeline.local.image_archive import EPOCH, write_archive
 from pipeline.local.stand_in_recipes import SCRIPTS, Recipe, tag_version
+from pipeline.ports import Say
 
 RECIPE_LABEL = "dev.onedigest.recipe"
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
@@ -37,6 +45,14 @@ class Host:
     release: Release
     architecture: str
     engine_architecture: str
+
+
+def obtain_tool(host: Host, say: Say) -> None:
+    """Install mmdebstrap where it is missing and we may."""
+    if host.release.family and os.geteuid() == 0 and shutil.which("mmdebstrap") is None:
+        say("installing mmdebstrap, which makes images from packages")
+        for command in install_commands(["mmdebstrap"]):
+            run_as_root(command)
 
 
 def why_not(host: Host, recipe: Recipe, tag: str) -> str:
@@ -111,13 +127,12 @@ def _arguments(recipe: Recipe, tag: str, suite: str, layer: Path, work: Path) ->
         arguments += [
             f'--setup-hook=sh {_script("unneeded.sh")} "$1" {unneeded}',
             f'--extract-hook=sh {_script("packages.sh")} "$1"',
-            *_merged(),
         ]
     arguments += [
         f'--{hook}-hook=sh {_script(f"{recipe.repository}/customize.sh")} "$1"',
         f'--{hook}-hook=sh {_script("tidy.sh")} "$1"',
     ]
-    return [*arguments, *_common(suite, layer, work)]
+    return [*arguments, *_merged(), *_common(suite, layer, work)]
 
 
 def _common(suite: str, layer: Path, work: Path) -> list[str]:

@@ -73,7 +73,8 @@ def _scripts(name: str) -> Mapping[str, str]:
 _PYTHON = Recipe(
     repository="python",
     package="python3",
-    packages=("ca-certificates", "netbase", "tzdata"),
+    # usr-is-merged stands in for a converter that brings all of Perl with it.
+    packages=("ca-certificates", "netbase", "tzdata", "usr-is-merged"),
     variant="minbase",
     config=ImageConfig(command=("python3",), environment={**_PATH, "LANG": "C.UTF-8"}),
 )
