@@ -29,9 +29,8 @@ MINIMUM_API = (1, 41)
 
 PACKAGES = ("docker.io", "iptables", "ca-certificates", "mmdebstrap")
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
-_START_SECONDS = 60.0
+_START_SECONDS = 30.0
 _LOCK = Path("/run/lock/onedigest-engine.lock")
-_PID_FILES = (Path("/var/run/docker.pid"), Path("/run/docker.pid"))
 _LOG = Path("/var/log/onedigest-dockerd.log")
 
 
@@ -162,7 +161,7 @@ def installation(
 
     `programs` are those of dockerd, iptables and apt-get that are installed, and systemctl where systemd runs.
     """
-    if state.condition not in (Condition.NO_SOCKET, Condition.STALE_SOCKET):
+    if state.host != _DEFAULT_HOST or state.condition not in (Condition.NO_SOCKET, Condition.STALE_SOCKET):
         return Installation(refused="an engine is configured here, so none is installed or started beside it")
     if not root:
         return Installation(refused="or run this as root, which may install and start one")
@@ -260,40 +259,64 @@ def _alone() -> Iterator[None]:
 
 def _bring_up(plan: Installation) -> EngineState:
     for command in plan.commands[:-1]:
-        _run(command)
+        run_as_root(command)
     # The package's own start script may have started one by now, or one may be starting: wait for that one.
-    if not running_engine(_PID_FILES):
-        with _LOG.open("ab") as log:
-            subprocess.run(
-                plan.commands[-1],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                close_fds=True,
-                check=True,
-            )
-    return _wait(check, time.monotonic() + _START_SECONDS)
+    running = engine_processes()
+    if not running:
+        _start(plan.commands[-1])
+    return _wait(check, time.monotonic() + _START_SECONDS, running)
 
 
-def running_engine(pid_files: Sequence[Path]) -> bool:
-    """Whether one of the pid files names a living dockerd."""
-    for path in pid_files:
-        pid = path.read_text().strip() if path.is_file() else ""
-        name = Path("/proc") / pid / "comm"
-        if pid.isdigit() and name.is_file() and name.read_text().strip() == "dockerd":
-            return True
-    return False
+def _start(command: Sequence[str]) -> None:
+    with _LOG.open("ab") as log:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+    if done.returncode:
+        raise UnavailableError(f"{' '.join(command)} ended with {done.returncode}", hint=f"read {_LOG}")
 
 
-def _wait(look: Callable[[], EngineState], deadline: float) -> EngineState:
+def engine_processes(proc: Path = Path("/proc")) -> tuple[int, ...]:
+    """The process ids of every dockerd that shares this process's network namespace, starting ones included.
+
+    A second one there would take down the first one's bridge.
+    """
+    own = _namespace(proc / "self")
+    found = (entry for entry in proc.iterdir() if entry.name.isdigit() and _command(entry) == "dockerd")
+    return tuple(sorted(int(entry.name) for entry in found if _namespace(entry) in (own, "")))
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace(process: Path) -> str:
+    """The network namespace, or the empty string where it is not shown: it then counts as ours, to be safe."""
+    try:
+        return os.readlink(process / "ns/net")
+    except OSError:
+        return ""
+
+
+def _wait(look: Callable[[], EngineState], deadline: float, running: Sequence[int]) -> EngineState:
     while True:
         state = look()
         if state.fine:
             return state
         if time.monotonic() > deadline:
-            tail = _LOG.read_text(errors="replace").splitlines()[-3:] if _LOG.is_file() else []
-            raise UnavailableError(
-                "\n".join([f"dockerd was started and does not answer within {_START_SECONDS:.0f} s", *tail]),
-                hint=f"read {_LOG}; containers need a kernel with overlayfs, namespaces and iptables, and root",
-            )
+            raise _no_answer(running)
         time.sleep(0.1)
+
+
+def _no_answer(running: Sequence[int]) -> UnavailableError:
+    if running:
+        return UnavailableError(
+            f"a Docker engine runs here (process {running[0]}) and does not listen on {_DEFAULT_HOST}",
+            hint="set DOCKER_HOST to where it listens; a second engine beside it would break its network",
+        )
+    tail = _LOG.read_text(errors="replace").splitlines()[-3:] if _LOG.is_file() else []
+    return UnavailableError(
+        "\n".join([f"dockerd was started and does not answer within {_START_SECONDS:.0f} s", *tail]),
+        hint=f"read {_LOG}; containers need a kernel with overlayfs, namespaces and iptables, and root",
+    )
