@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -76,8 +77,8 @@ class Locust:
     def run(self, shape: LoadShape, base_url: str, directory: Path, progress: Progress) -> LoadSummary:
         """Offers the shape to `base_url`, and gives what was measured after the warm-up.
 
-        `directory` takes `locust.jsonl` (the raw record) and `locust.log`. Raises UndecidedError, with the last
-        lines of the log, when the record is not whole: Locust crashed or was ended, no request, a jump of the clock.
+        `directory` takes `locust.jsonl` (the raw record), `locust.log` and Locust's own `locust-stats.json`.
+        Raises UndecidedError, with the last lines of the log, when the record is not whole: Locust crashed or was ended, no request, a jump of the clock.
         Raises UnavailableError when Locust cannot be started.
         """
         directory.mkdir(parents=True, exist_ok=True)
@@ -148,9 +149,11 @@ class Locust:
         argv = [
             *self._locust(self._root / shape.locustfile),
             *("--headless", "--only-summary", "--exit-code-on-error", "0", "--loglevel", "INFO"),
-            *("--host", base_url, "--users", str(shape.users), "--spawn-rate", f"{shape.spawn_rate:g}"),
+            *("--host", base_url, "--users", str(shape.users), "--spawn-rate", str(shape.spawn_rate)),
+            # With a file to write its own figures to, Locust does not print them over the log's last lines.
+            *("--json-file", str(stream.with_name("locust-stats").resolve())),
             # Longer than our own grace, so that we see who is still waiting before Locust ends them.
-            *("--stop-timeout", f"{self._grace + 1:g}"),
+            *("--stop-timeout", str(math.ceil(self._grace) + 1)),
         ]
         try:
             return subprocess.Popen(

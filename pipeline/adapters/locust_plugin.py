@@ -87,7 +87,8 @@ class Recorder:
         if not self._opens <= time.monotonic() - ago < self._closes:
             self._interval.outside += 1
             return
-        tally = self._tally(name if name.startswith(f"{request_type} ") else f"{request_type} {name}")
+        endpoint = name if name.startswith(f"{request_type} ") else f"{request_type} {name}"
+        tally = self._tally(endpoint)
         failure = more.get("exception")
         try:
             number = bin_of(response_time)
@@ -95,7 +96,7 @@ class Recorder:
         except (TypeError, ValueError):
             failure = failure or f"its response time is {response_time!r}"
         if failure:
-            self._fail(tally, f"{request_type} {name}: {failure}")
+            self._fail(tally, f"{endpoint}: {failure}")
 
     def exception(self, user_instance: object, exception: BaseException, **_: Any) -> None:
         """A task of the locustfile raised: a failed request of its own, since the journey went no further."""

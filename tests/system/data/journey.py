@@ -6,7 +6,7 @@ from locust import FastHttpUser, constant, task
 class Visitor(FastHttpUser):
     wait_time = constant(0.02)
 
-    @task(4)
+    @task(2)
     def owners(self) -> None:
         self.client.get("/api/owners", name="GET /api/owners")
 

@@ -1,13 +1,18 @@
 """A small HTTP server for load tests: prints its port, answers every path, and is slow or wrong where it is told.
 
 usage: load_target.py [--port N] [--delay PATH=SECONDS]… [--every N]
+--every N answers every N-th request 500.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _WRONG = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 5\r\n\r\nwrong"
@@ -43,6 +48,36 @@ class Target(asyncio.Protocol):
         assert self._transport is not None
         if not self._transport.is_closing():
             self._transport.write(body)
+
+
+class TargetServer:
+    """The server as a process of its own, on a free loopback port; `url` is where it answers.
+
+    `delays` maps a path to seconds before its answer; `every` as `--every`.
+    """
+
+    def __init__(self, delays: Mapping[str, float] | None = None, every: int = 0) -> None:
+        self._options = [f"--delay={path}={seconds}" for path, seconds in (delays or {}).items()]
+        self._options.append(f"--every={every}")
+
+    def __enter__(self) -> TargetServer:
+        argv = [sys.executable, str(Path(__file__)), *self._options]
+        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the server; from here on its port refuses."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 async def serve(port: int, delays: Mapping[str, float], every: int) -> None:

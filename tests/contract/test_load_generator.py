@@ -1,0 +1,100 @@
+"""What every load generator promises, on the fake and on Locust against a server of this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.locust import Locust
+from pipeline.errors import ConfigurationError, UndecidedError
+from pipeline.model.load import LoadShape
+from pipeline.ports import LoadGenerator
+from tests.fakes.load import FakeLoad, Measured, RecordedProgress
+from tests.fakes.load_target import TargetServer
+
+JOURNEY = (Path(__file__).parents[1] / "system" / "data" / "journey.py").read_text()
+IDLE = """
+from locust import User, constant, task
+
+class Idle(User):
+    wait_time = constant(0.1)
+
+    @task
+    def rest(self):
+        pass
+"""
+Make = Callable[[str], LoadGenerator]
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[TargetServer]:
+    with TargetServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["fake", "locust"])
+def generator(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    def make(locustfile: str) -> LoadGenerator:
+        (tmp_path / "journey.py").write_text(locustfile)
+        if request.param == "locust":
+            return Locust(sys.executable, SystemClock(), root=tmp_path, environ=os.environ)
+        asked = (
+            {"GET /api/owners": Measured(80), "GET /api/vets": Measured(20)} if "client" in locustfile else {}
+        )
+        return FakeLoad(root=tmp_path, endpoints=asked)
+
+    return make
+
+
+def shape(duration: float = 1.0) -> LoadShape:
+    return LoadShape(Path("journey.py"), users=2, spawn_rate=10, warmup=0.5, duration=duration)
+
+
+def test_a_run_measures_every_endpoint_and_tells_how_far_it_is(
+    generator: Make, target: TargetServer, tmp_path: Path
+) -> None:
+    progress = RecordedProgress()
+    summary = generator(JOURNEY).run(shape(), target.url, tmp_path / "run", progress)
+    assert {e.name for e in summary.endpoints} == {"GET /api/owners", "GET /api/vets"}
+    assert summary.total.requests == sum(e.requests for e in summary.endpoints) > 0
+    assert summary.total.failures == 0
+    assert {"p50", "p95", "p99"} <= set(summary.total.quantiles)
+    assert summary.total.histogram.count == summary.total.requests
+    assert summary.seconds == pytest.approx(1.0, abs=0.1)
+    assert summary.unfinished == 0
+    done = [share for share, _ in progress.shares]
+    assert done == sorted(done)
+    assert 0 < done[0] <= done[-1] == 1.0
+    assert (tmp_path / "run" / "locust.jsonl").exists()
+
+
+def test_a_locustfile_that_asks_nothing_gives_no_summary(
+    generator: Make, target: TargetServer, tmp_path: Path
+) -> None:
+    with pytest.raises(UndecidedError) as caught:
+        generator(IDLE).run(shape(0.5), target.url, tmp_path / "run", RecordedProgress())
+    assert caught.value.hint
+
+
+def test_a_good_locustfile_is_accepted(generator: Make) -> None:
+    generator(JOURNEY).check(Path("journey.py"))
+
+
+def test_a_missing_locustfile_is_told_by_its_path(generator: Make) -> None:
+    with pytest.raises(ConfigurationError, match=r"no locustfile: .*nowhere\.py") as caught:
+        generator(JOURNEY).check(Path("nowhere.py"))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("locustfile", "text"),
+    [("def broken(:\n", "does not import"), ("import os\n", "has no User class")],
+)
+def test_a_locustfile_that_cannot_work_is_told_so(generator: Make, locustfile: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        generator(locustfile).check(Path("journey.py"))
