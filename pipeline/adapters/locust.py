@@ -78,8 +78,8 @@ class Locust:
         """Offers the shape to `base_url`, and gives what was measured after the warm-up.
 
         `directory` takes `locust.jsonl` (the raw record), `locust.log` and Locust's own `locust-stats.json`.
-        Raises UndecidedError, with the last lines of the log, when the record is not whole: Locust crashed or was ended, no request, a jump of the clock.
-        Raises UnavailableError when Locust cannot be started.
+        Raises UndecidedError, with the last lines of the log, when the record is not whole: Locust crashed or was
+        ended, no request, a jump of the clock. Raises UnavailableError when Locust cannot be started.
         """
         directory.mkdir(parents=True, exist_ok=True)
         stream, log = directory / "locust.jsonl", directory / "locust.log"
