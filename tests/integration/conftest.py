@@ -16,12 +16,18 @@ class Api:
     """The JSON API of the candidate."""
 
     def __init__(self, base_url: str, session: requests.Session) -> None:
-        self.base_url = base_url
+        self._base_url = base_url
         self._session = session
+
+    def beside(self) -> Api:
+        """The same API on a connection of its own, for requests at the same time."""
+        session = requests.Session()
+        session.trust_env = False
+        return Api(self._base_url, session)
 
     def ask(self, method: str, path: str, **request: Any) -> requests.Response:
         """The answer to one request under /api."""
-        return self._session.request(method, f"{self.base_url}/api{path}", timeout=SECONDS, **request)
+        return self._session.request(method, f"{self._base_url}/api{path}", timeout=SECONDS, **request)
 
     def get(self, path: str, **params: Any) -> Any:
         """The parsed answer to a request that must succeed."""

@@ -161,15 +161,9 @@ def test_wildcards_of_the_database_search_for_themselves(api: Any, new_owner: di
 
 
 def test_of_many_simultaneous_pets_of_one_name_one_is_recorded(api: Any, owner: Any) -> None:
-    def add(name: str) -> int:
+    def add(name: str) -> Any:
         pet = {"name": name, "birth_date": "2021-01-01", "type_id": 1}
-        # A connection for each, so that they really meet.
-        status: int = (
-            type(api)(api.base_url, requests.Session())
-            .ask("POST", f"/owners/{owner['id']}/pets", json=pet)
-            .status_code
-        )
-        return status
+        return api.beside().ask("POST", f"/owners/{owner['id']}/pets", json=pet).status_code
 
     with ThreadPoolExecutor(8) as threads:
         statuses = list(threads.map(add, ["Twin", "TWIN"] * 4))
@@ -178,12 +172,10 @@ def test_of_many_simultaneous_pets_of_one_name_one_is_recorded(api: Any, owner: 
 
 
 def test_simultaneous_visits_are_all_recorded(api: Any, owner: Any, pet: Any) -> None:
-    path = f"/owners/{owner['id']}/pets/{pet['id']}/visits"
-
-    def add(number: int) -> int:
+    def add(number: int) -> Any:
         visit = {"date": "2024-01-01", "description": f"visit {number}"}
-        status: int = requests.post(f"{api.base_url}/api{path}", json=visit, timeout=10).status_code
-        return status
+        path = f"/owners/{owner['id']}/pets/{pet['id']}/visits"
+        return api.beside().ask("POST", path, json=visit).status_code
 
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(add, range(24))) == {201}
