@@ -161,8 +161,12 @@ def installation(
 
     `programs` are those of dockerd, iptables and apt-get that are installed, and systemctl where systemd runs.
     """
-    if state.host != _DEFAULT_HOST or state.condition not in (Condition.NO_SOCKET, Condition.STALE_SOCKET):
-        return Installation(refused="an engine is configured here, so none is installed or started beside it")
+    if state.host != _DEFAULT_HOST:
+        return Installation(
+            refused="DOCKER_HOST names this engine, so no other one is installed or started here"
+        )
+    if state.condition not in (Condition.NO_SOCKET, Condition.STALE_SOCKET):
+        return Installation(refused="there is an engine, so no other one is started beside it")
     if not root:
         return Installation(refused="or run this as root, which may install and start one")
     start = ("systemctl", "start", "docker") if "systemctl" in programs else ("setsid", "--fork", "dockerd")
@@ -294,7 +298,7 @@ def _command(process: Path) -> str:
 def _namespace(process: Path) -> str:
     """The network namespace, or the empty string where it is not shown: it then counts as ours, to be safe."""
     try:
-        return os.readlink(process / "ns/net")
+        return str((process / "ns/net").readlink())
     except OSError:
         return ""
 

@@ -19,16 +19,16 @@ def prepare(say: Say, *, dry_run: bool = False) -> None:
     """Have an engine that answers and the usual base images; with `dry_run` only say what would be run for it."""
     started = time.monotonic()
     state = engine.ensure(say, dry_run=dry_run)
-    say(f"{state.message} (API {state.api}, {state.storage}), {time.monotonic() - started:.1f} s")
-    if not state.fine or dry_run:
+    if dry_run:
+        say(state.message)
         return
-    started = time.monotonic()
     client = docker.from_env(timeout=_PULL_AND_BUILD_SECONDS)
     try:
         found = BaseImages(client, say).ensure(USUAL)
     finally:
         client.close()
-    say(f"base images: {len(found)} ready, {time.monotonic() - started:.1f} s")
+    what = f"Docker engine {state.version} (API {state.api}, {state.storage}), {len(found)} base images"
+    say(f"ready: virtual environment, {what}; checked in {time.monotonic() - started:.1f} s")
 
 
 def main(arguments: list[str]) -> int:
