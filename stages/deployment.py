@@ -25,20 +25,21 @@ class Environment:
     """One environment: how to roll out there, and whom to tell of what runs there afterwards.
 
     `shape` is what of its settings makes another plan (JSON values); `spec` makes the rollout's settings for a
-    candidate; `settled` is called after each good rollout; `base_url` is the load balancer's front.
+    candidate; `settled` is called after each good rollout; `base_url` gives the load balancer's front. Nothing is
+    asked of the cloud before it is needed.
     """
 
     name: str
     container: str
-    base_url: str
+    base_url: Callable[[], str]
     shape: Mapping[str, Any]
-    rollout: Rollout
+    rollout: Callable[[], Rollout]
     spec: Callable[[Candidate], DeploySpec]
     settled: Callable[[RolloutResult], None]
 
     def deploy(self, candidate: Candidate, progress: Progress) -> Deployed:
         """Rolls out and verifies; the exceptions are `Rollout.deploy`'s."""
-        result = self.rollout.deploy(candidate.ref, self.spec(candidate), progress)
+        result = self.rollout().deploy(candidate.ref, self.spec(candidate), progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
             self.settled(result)
         outcome, code = _OUTCOMES[result.outcome]
@@ -48,7 +49,7 @@ class Environment:
         """Whether every running task of the service runs the candidate, and there is at least one."""
         expected = {str(candidate.ref.digest), *map(str, self.spec(candidate).platform_digests)}
         running = {
-            task.image_digests.get(self.container, "unknown") for task in self.rollout.service.tasks() if task.alive
+            task.image_digests.get(self.container, "unknown") for task in self.rollout().service.tasks() if task.alive
         }
         if running and running <= expected:
             return Verdict(self.name, Outcome.PASSED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ class IntegrationPlan:
 
 @dataclass(frozen=True, slots=True)
 class IntegrationStage:
-    """Every test must pass; a suite that ran no test decides nothing."""
+    """Every test must pass; a suite that ran no test decides nothing. `sandbox` is made when it is needed."""
 
     settings: IntegrationPlan
-    sandbox: IntegrationSandbox
+    sandbox: Callable[[], IntegrationSandbox]
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class IntegrationStage:
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Runs the suite against the candidate."""
-        result = self.sandbox.run_suite(candidate.ref, self.settings.directory / "integration", progress)
+        result = self.sandbox().run_suite(candidate.ref, self.settings.directory / "integration", progress)
         return StageResult(
             judge_suite(self.name, result),
             facts={

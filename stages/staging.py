@@ -72,7 +72,7 @@ class StagingStage:
         progress.step("starting the load")
         directory = self.load.directory / "load"
         directory.mkdir(parents=True, exist_ok=True)
-        summary = self.generator.run(self.load.shape, self.target.base_url, directory, progress)
+        summary = self.generator.run(self.load.shape, self.target.base_url(), directory, progress)
         verdict = judge_load(summary, self.load.limits, self.load.generator)
         return StageResult(
             Verdict(self.name, verdict.outcome, verdict.reasons),

@@ -1,0 +1,165 @@
+"""Where the environments are: the embedded cloud, or the caller's AWS account. One value tells all that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.adapters.aws import Access, Aws
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.docker_engine import connect
+from pipeline.adapters.stack import StackRequest, ensure_stack, environment_template, stack_outputs
+from pipeline.config import EnvironmentSettings, Settings
+from pipeline.errors import ConfigurationError
+from pipeline.local.base_images import BUILD, BaseImages
+from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
+from pipeline.ports import Say
+
+ENVIRONMENTS = ("staging", "prod")
+CONTAINER = "app"
+
+Credentials = Callable[[], Mapping[str, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """A cloud that is ready to be used.
+
+    `registry` is the host in image references, `login` what it asks for, `url` gives an environment's front,
+    `settled` keeps what an environment runs now. `title` says where we are in one line.
+    """
+
+    title: str
+    aws: Aws
+    registry: str
+    login: Credentials
+    url: Callable[[str], str]
+    settled: Callable[[Desired], None]
+    images: Callable[[Iterable[str]], Mapping[str, str]]
+
+
+def cluster_name(settings: Settings, environment: str) -> str:
+    """The cluster's name: as configured, else `<app>-<environment>`."""
+    return settings.environments[environment].cluster or f"{settings.app.name}-{environment}"
+
+
+def service_name(settings: Settings, environment: str) -> str:
+    """The service's name: as configured, else the app's."""
+    return settings.environments[environment].service or settings.app.name
+
+
+def stack_name(settings: Settings, environment: str) -> str:
+    """The CloudFormation stack of an environment."""
+    return f"onedigest-{settings.app.name}-{environment}"
+
+
+def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Cloud:
+    """The cloud that pipeline.toml names; `start` False starts nothing and fails where it is not up."""
+    if settings.cloud.provider == "local":
+        return _open_local(local_cloud(root, settings, say), settings, say, start=start)
+    return _open_aws(settings)
+
+
+def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
+    """The embedded cloud of the project at `root`; nothing is started yet."""
+    environments = tuple(_local_environment(settings, name) for name in ENVIRONMENTS)
+    spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
+
+    def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
+        client = _local_aws(endpoints).client("cloudformation")
+        parameters = _parameters(settings, environment.name) | {"DatabaseUrl": endpoints.database_urls[environment.name]}
+        tags = {"onedigest:app": settings.app.name, "onedigest:environment": environment.name}
+        request = StackRequest(stack_name(settings, environment.name), environment_template(), parameters, tags)
+        ensure_stack(client, request, SystemClock())
+
+    return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
+
+
+def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
+    key = repr(sorted(_parameters(settings, name).items())) + environment_template()
+    return LocalEnvironment(name, settings.app.live, settings.app.port, provision_key=key)
+
+
+def _parameters(settings: Settings, environment: str) -> dict[str, str]:
+    """What the environment's stack is made with, except for secrets."""
+    own: EnvironmentSettings = settings.environments[environment]
+    return {
+        "App": settings.app.name,
+        "Environment": environment,
+        "ClusterName": cluster_name(settings, environment),
+        "ServiceName": service_name(settings, environment),
+        "ContainerName": CONTAINER,
+        "ContainerPort": str(settings.app.port),
+        "BootstrapImage": f"{settings.repository}:none",
+        "Cpu": str(own.cpu),
+        "Memory": str(own.memory),
+        "HealthCheckPath": settings.app.live,
+        "HealthCheckGracePeriod": str(int(own.health_grace)),
+        "DeregistrationDelay": str(int(own.deregistration_delay)),
+    }
+
+
+def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:
+    return lambda names: BaseImages(connect(), say).ensure(names)
+
+
+def build_images(settings: Settings, cloud: Cloud) -> Mapping[str, str]:
+    """Build arguments that name base images, as references the engine has.
+
+    An argument whose name begins with BUILD asks for the variant that trusts what the host trusts; what ships is
+    made from the others alone.
+    """
+    wanted = {
+        argument: image + (BUILD if argument.startswith("BUILD") and settings.cloud.provider == "local" else "")
+        for argument, image in settings.build.base_images.items()
+    }
+    found = cloud.images(wanted.values()) if wanted else {}
+    return {argument: found[image] for argument, image in wanted.items()}
+
+
+def _open_local(cloud: LocalCloud, settings: Settings, say: Say, *, start: bool) -> Cloud:
+    endpoints = cloud.up() if start else cloud.endpoints()
+    if endpoints is None:
+        from_here = "python -m pipeline local up"
+        raise ConfigurationError("the local cloud is not up", hint=f"start it: {from_here}")
+    urls = endpoints.urls
+    return Cloud(
+        title="cloud: local – embedded emulator, real containers, no AWS account is touched",
+        aws=_local_aws(endpoints),
+        registry=endpoints.registry,
+        login=lambda: None,
+        url=lambda environment: urls[environment],
+        settled=cloud.record,
+        images=_images(say),
+    )
+
+
+def _local_aws(endpoints: Endpoints) -> Aws:
+    return Aws(Access(endpoints.region, endpoint=endpoints.aws, key=endpoints.access_key, secret=endpoints.secret_key))
+
+
+def _open_aws(settings: Settings) -> Cloud:
+    aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
+    who = aws.who()
+
+    def url(environment: str) -> str:
+        own = settings.environments[environment].url
+        outputs = stack_outputs(aws.client("cloudformation"), stack_name(settings, environment)) if not own else None
+        found = own or (outputs or {}).get("LoadBalancerUrl", "")
+        if not found:
+            raise ConfigurationError(
+                f"no address of {environment}'s load balancer",
+                hint=f"set environments.{environment}.url in pipeline.toml",
+            )
+        return found
+
+    return Cloud(
+        title=f"cloud: aws – {who} in {settings.cloud.region}",
+        aws=aws,
+        registry=settings.cloud.registry or aws.registry(),
+        login=aws.registry_login,
+        url=url,
+        settled=lambda _desired: None,
+        images=lambda names: {name: name for name in names},
+    )

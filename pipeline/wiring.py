@@ -1,0 +1,383 @@
+"""The one place that knows adapters and stages, and builds them from the configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.adapters.atomic_file import write_whole
+from pipeline.adapters.build_index import FileBuildIndex
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.docker_engine import DockerBuilder, connect
+from pipeline.adapters.ecs import EcsService
+from pipeline.adapters.elb import ElbTargets
+from pipeline.adapters.evidence_store import FileEvidenceStore
+from pipeline.adapters.file_lease import FileLease
+from pipeline.adapters.git import Git
+from pipeline.adapters.http_probe import FreshConnectionProbe
+from pipeline.adapters.hygiene import Hadolint, Syft
+from pipeline.adapters.locust import Locust
+from pipeline.adapters.process import Processes
+from pipeline.adapters.registry import OciRegistry
+from pipeline.adapters.sandbox import SandboxSettings, ServiceSettings, TestcontainersSandbox
+from pipeline.clouds import CONTAINER, Cloud, build_images, cluster_name, open_cloud, service_name
+from pipeline import config
+from pipeline.config import GateSettings, RequirementSettings, Settings, load
+from pipeline.errors import UsageError
+from pipeline.local.cloud import Desired
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
+from pipeline.model.policy import GatePolicy, Requirement
+from pipeline.model.rollout import RolloutPolicy
+from pipeline.model.run import RunReport
+from pipeline.model.target import Tag, parse_target
+from pipeline.ports import Candidate, Source, Stage
+from pipeline.report.summary import github_outputs, markdown
+from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
+from pipeline.runner import Rules, Runner
+from pipeline.terminal import Terminal, Watcher
+from stages.build import BuildPlan, BuildStage
+from stages.deployment import Environment
+from stages.integration import IntegrationPlan, IntegrationStage
+from stages.prod import ProdStage
+from stages.staging import LoadPlan, StagingStage
+
+STAGES = ("build", "integration", "staging", "prod")
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project at `root` and its settings."""
+
+    root: Path
+    settings: Settings
+    terminal: Terminal
+
+    @classmethod
+    def open(cls, root: Path, terminal: Terminal) -> Project:
+        """Reads pipeline.toml. Raises ConfigurationError with every mistake in it."""
+        return cls(root, load(root), terminal)
+
+    @property
+    def state(self) -> Path:
+        """What the tool keeps: `.pipeline`."""
+        return self.root / ".pipeline"
+
+    @contextmanager
+    def session(self, stages: Sequence[str], *, touch: bool = True) -> Iterator[Session]:
+        """A session that runs the given stages. `touch` False starts nothing: for commands that only look."""
+        cloud = open_cloud(self.root, self.settings, self.terminal.say, start=touch)
+        self.terminal.say(cloud.title)
+        watcher = self.terminal.watch(tuple(stages))
+        try:
+            yield Session(self, cloud, watcher, _run_id())
+        finally:
+            watcher.close()
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of one command: everything it needs, made when it is first asked for."""
+
+    project: Project
+    cloud: Cloud
+    watcher: Watcher
+    run_id: str
+
+    @property
+    def directory(self) -> Path:
+        """Where this run's records go."""
+        return self.project.state / "runs" / self.run_id
+
+    @property
+    def repository(self) -> str:
+        """The image's repository, registry included."""
+        return f"{self.cloud.registry}/{self.project.settings.repository}"
+
+    @cached_property
+    def source(self) -> Source:
+        """The work tree."""
+        return Git(self.project.root, Processes()).source()
+
+    @cached_property
+    def registry(self) -> OciRegistry:
+        """The registry the cloud uses."""
+        return OciRegistry(self.cloud.login)
+
+    @cached_property
+    def evidence(self) -> FileEvidenceStore:
+        """What is recorded of digests."""
+        return FileEvidenceStore(self.project.state / "evidence")
+
+    @cached_property
+    def runner(self) -> Runner:
+        """The loop over all four stages."""
+        return Runner(
+            stages=make_stages(self),
+            rules=make_rules(self.project.settings),
+            evidence=self.evidence,
+            builds=FileBuildIndex(self.project.state / "builds"),
+            clock=SystemClock(),
+            observer=self.watcher,
+            app=self.project.settings.app.name,
+            run_id=self.run_id,
+        )
+
+    def candidate(self, text: str) -> Candidate:
+        """The image that a person means, with the commit its build was recorded with.
+
+        Raises UsageError for a tag, naming the digest it points to now, and for what is no digest.
+        """
+        target = parse_target(text, self.evidence.subjects())
+        if isinstance(target, Tag):
+            raise self._tag_refused(target)
+        image = ImageRef(self.repository, target)
+        records = [found.statement for found in self.evidence.collect(image).accepted if found.statement.stage == "build"]
+        commit = str(records[-1].facts.get("commit", "")) if records else ""
+        return Candidate(Source(commit), image)
+
+    def _tag_refused(self, tag: Tag) -> UsageError:
+        digest = self.registry.resolve(self.repository, tag.name)
+        hint = f"use the digest it points to now: {digest}" if digest else "the registry does not know this tag either"
+        return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
+
+    def environment(self, name: str) -> Environment:
+        """An environment, ready for rollouts."""
+        return make_environment(self, name)
+
+    def keep(self, report: RunReport, document: Mapping[str, Any]) -> Path:
+        """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
+        write_whole(self.directory / "run.json", json.dumps({"schema": 1, **document}, indent=2).encode())
+        write_whole(self.directory / "summary.md", markdown(document).encode())
+        for variable, text in (("GITHUB_OUTPUT", github_outputs(document)), ("GITHUB_STEP_SUMMARY", markdown(document))):
+            if os.environ.get(variable):
+                with Path(os.environ[variable]).open("a", encoding="utf-8") as stream:
+                    stream.write(text)
+        return self.directory
+
+    def closing_lines(self, report: RunReport) -> list[str]:
+        """What a person wants to know at the end: the image, where it serves, where the records are."""
+        lines = [f"image       {report.image}"] if report.image else []
+        lines += [f"{stage.name:<12}{self.cloud.url(stage.environment)}" for stage in report.stages if stage.environment]
+        return [*lines, f"records     {self.directory}"]
+
+
+def make_stages(session: Session) -> tuple[Stage, ...]:
+    """The whole product in one tuple."""
+    return (
+        _build_stage(session),
+        _integration_stage(session),
+        _staging_stage(session),
+        ProdStage(make_environment(session, "prod")),
+    )
+
+
+def _build_stage(session: Session) -> BuildStage:
+    root, settings = session.project.root, session.project.settings
+    runner = Processes()
+    images = _Once(lambda: build_images(settings, session.cloud))
+    plan = BuildPlan(
+        app=settings.app.name,
+        root=root,
+        context=(root / settings.app.context).resolve(),
+        dockerfile=(root / settings.app.dockerfile).resolve(),
+        repository=session.repository,
+        platform=settings.build.platform,
+        args=settings.build.args,
+        max_size=settings.build.max_size_mb * _MIB,
+        tag=f"build-{session.run_id.lower()}",
+        directory=session.directory,
+    )
+    return BuildStage(
+        settings=plan,
+        builder=DockerBuilder(connect, runner, session.cloud.login),
+        registry=session.registry,
+        linter=Hadolint(runner) if settings.build.lint else None,
+        materials=Syft(runner) if settings.build.sbom else None,
+        base_images=images,
+    )
+
+
+def _integration_stage(session: Session) -> IntegrationStage:
+    root, settings = session.project.root, session.project.settings
+    told = settings.integration
+    environment = {**settings.app.environment, **told.environment}
+
+    def sandbox() -> TestcontainersSandbox:
+        return TestcontainersSandbox(_sandbox_settings(session, environment), SystemClock(), run_id=session.run_id)
+
+    content = {**told.model_dump(mode="json"), "environment": environment}
+    return IntegrationStage(IntegrationPlan(root, told.tests, content, session.directory), sandbox)
+
+
+def _sandbox_settings(session: Session, environment: Mapping[str, str]) -> SandboxSettings:
+    settings = session.project.settings
+    told = settings.integration
+    images = session.cloud.images([service.image for service in told.services.values()]) if told.services else {}
+    return SandboxSettings(
+        root=session.project.root,
+        tests=Path(told.tests),
+        state=session.project.state / "sandboxes",
+        python=sys.executable,
+        port=settings.app.port,
+        ready_path=settings.app.ready,
+        ready_timeout=told.ready_timeout,
+        environment=environment,
+        services=tuple(_service(name, service, images) for name, service in told.services.items()),
+        before=told.before,
+        pytest_args=told.pytest_args,
+        suite_timeout=told.timeout,
+    )
+
+
+def _service(name: str, told: config.ServiceSettings, images: Mapping[str, str]) -> ServiceSettings:
+    return ServiceSettings(
+        name=name,
+        image=images[told.image],
+        port=told.port,
+        environment=told.environment,
+        command=told.command,
+        tmpfs=told.tmpfs,
+        ready=told.ready,
+        timeout=told.timeout,
+    )
+
+
+def _staging_stage(session: Session) -> StagingStage:
+    root, settings = session.project.root, session.project.settings
+    load_settings = settings.load
+    required = settings.gate.prod.staging or RequirementSettings()
+    shape = LoadShape(
+        locustfile=Path(load_settings.locustfile),
+        users=load_settings.users,
+        spawn_rate=load_settings.spawn_rate,
+        warmup=load_settings.warmup,
+        duration=load_settings.duration,
+    )
+    generator = load_settings.generator
+    plan = LoadPlan(
+        shape=shape,
+        root=root,
+        limits=_limits(required),
+        generator=GeneratorLimits(generator.max_cpu, generator.max_lag_share, generator.min_delivered),
+        directory=session.directory,
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))}
+    locust = Locust(sys.executable, SystemClock(), root=root, environ=environ)
+    return StagingStage(make_environment(session, "staging"), plan, locust)
+
+
+def _limits(required: RequirementSettings) -> LoadLimits:
+    return LoadLimits(
+        total={name: limit.value for name, limit in required.limits.items()},
+        endpoints={
+            endpoint: {name: limit.value for name, limit in limits.items()}
+            for endpoint, limits in required.endpoints.items()
+        },
+    )
+
+
+def make_environment(session: Session, name: str) -> Environment:
+    """An environment and its rollout."""
+    settings, cloud = session.project.settings, session.cloud
+    own = settings.environments[name]
+    cluster, service_ = cluster_name(settings, name), service_name(settings, name)
+    service = EcsService(cloud.aws.client("ecs"), cloud.aws.client("logs"), cluster, service_, CONTAINER, SystemClock())
+
+    def rollout() -> Rollout:
+        return Rollout(
+            service=service,
+            targets=ElbTargets(cloud.aws.client("elbv2"), service.describe().target_group),
+            probe=FreshConnectionProbe(),
+            clock=SystemClock(),
+            policy=RolloutPolicy(
+                deadline=own.rollout.timeout,
+                drain=own.rollout.drain_timeout,
+                healthy_share=own.rollout.healthy_share,
+            ),
+        )
+
+    checks = (
+        Check(settings.app.version, expect_digest=True),
+        *(Check(smoke.path, smoke.status) for smoke in own.smoke),
+    )
+
+    def spec(candidate: Candidate) -> DeploySpec:
+        words = {"digest": str(candidate.ref.digest), "commit": candidate.source.commit}
+        told = {**settings.app.environment, **own.environment}
+        return DeploySpec(
+            container=CONTAINER,
+            desired=own.desired,
+            environment={key: _filled(value, words) for key, value in told.items()},
+            secrets={key: cloud.aws.secret_arn(secret) for key, secret in own.secrets.items()},
+            before=own.before.command if own.before else (),
+            base_url=cloud.url(name),
+            checks=checks,
+            platform_digests=session.registry.image_facts(candidate.ref).platform_digests,
+        )
+
+    def settled(result: RolloutResult) -> None:
+        definition = service.task_definition(result.task_definition)
+        cloud.settled(Desired(name, cluster, service_, definition, service.describe().desired))
+
+    shape = {**own.model_dump(mode="json"), "app": dict(settings.app.environment), "cluster": cluster, "service": service_}
+    return Environment(name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled)
+
+
+def make_rules(settings: Settings) -> Rules:
+    """The gates as configured; what a gate does not name of the earlier stages it asks for all the same."""
+    names = ("integration", "staging", "prod")
+    gates = {name: _gate(settings, name, getattr(settings.gate, name)) for name in names}
+    standing = {"build": Requirement("build"), "prod": Requirement("prod", environment="prod", after=("staging",))}
+    for gate in gates.values():
+        standing |= {requirement.stage: requirement for requirement in gate.requirements}
+    return Rules(gates, standing)
+
+
+def _gate(settings: Settings, name: str, told: GateSettings) -> GatePolicy:
+    earlier = STAGES[: STAGES.index(name)]
+    asked = [(stage, getattr(told, stage) or RequirementSettings()) for stage in earlier]
+    requirements = tuple(
+        Requirement(
+            stage=stage,
+            environment=required.environment or ("staging" if stage == "staging" else ""),
+            max_age=required.max_age,
+            after=required.after or STAGES[max(0, STAGES.index(stage) - 1) : STAGES.index(stage)],
+            limits=_limits(required).flat,
+        )
+        for stage, required in asked
+    )
+    return GatePolicy(name, settings.app.name, requirements)
+
+
+class _Once:
+    """Calls a function once, and gives what it gave."""
+
+    def __init__(self, function: Callable[[], Mapping[str, str]]) -> None:
+        self._function = function
+
+    @cached_property
+    def _answer(self) -> Mapping[str, str]:
+        return self._function()
+
+    def __call__(self) -> Mapping[str, str]:
+        return self._answer
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    for word, value in words.items():
+        text = text.replace("{" + word + "}", value)
+    return text
+
+
+def _run_id() -> str:
+    return f"{SystemClock().now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
