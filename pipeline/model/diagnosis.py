@@ -66,7 +66,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule(
         "capacity",
         r"RESOURCE:|capacity is unavailable|no container instance|SpotInterruption|TerminationNotice|"
-        r"your spot|host maintenance",
+        r"InfrastructureHealth|your spot|host maintenance",
         "the cluster had no room; ECS tries again – add capacity if it stays so",
         transient=True,
     ),
@@ -151,12 +151,7 @@ def explain(failure: Failure | None, log_lines: Sequence[str], targets: Sequence
 
 
 def _on_purpose(task: TaskState) -> bool:
-    if task.stop_code in (
-        "EssentialContainerExited",
-        "TaskFailedToStart",
-        "SpotInterruption",
-        "TerminationNotice",
-    ):
+    if task.stop_code not in ("", "UserInitiated", "ServiceSchedulerInitiated"):
         return False
     return not re.search(r"failed .*health checks|unhealthy", task.stopped_reason, re.IGNORECASE)
 
