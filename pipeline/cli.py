@@ -31,18 +31,20 @@ COMMANDS: Mapping[str, str] = {
 class Commands(click.Group):
     """Commands by name; only the chosen one is imported."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 – click's signature
         """The names, in the order people need them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of module `pipeline.commands.<name>`, or None."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"pipeline.commands.{cmd_name}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest name where there is no such command."""
         name = args[0]
         if name not in COMMANDS:
@@ -52,21 +54,25 @@ class Commands(click.Group):
             )
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-C", "root", type=click.Path(path_type=Path), default=Path(), help="The project's root folder.")
+@click.option(
+    "-C", "root", type=click.Path(path_type=Path), default=Path(), help="The project's root folder."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout at the end.")
 @click.option("-v", "--verbose", is_flag=True, help="More on what is done.")
 @click.option("-q", "--quiet", is_flag=True, help="Answers and errors only.")
 @click.option("--no-color", is_flag=True, help="Plain lines, also on a terminal.")
 @click.version_option(__version__, prog_name="onedigest")
 @click.pass_context
-def group(ctx: click.Context, root: Path, *, as_json: bool, verbose: bool, quiet: bool, no_color: bool) -> None:
+def group(
+    ctx: click.Context, root: Path, *, as_json: bool, verbose: bool, quiet: bool, no_color: bool
+) -> None:
     """onedigest: one immutable image digest through build, integration, staging and prod, on recorded evidence."""
     terminal = Terminal(json=as_json, quiet=quiet, verbose=verbose, color=not no_color)
     ctx.obj = Invocation(root.resolve(), terminal)
@@ -87,13 +93,19 @@ def main(arguments: Sequence[str]) -> int:
         error.show()
         return ExitCode.USAGE
     except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "python -m pipeline"
+        where = (
+            error.ctx.command_path
+            if isinstance(error, click.UsageError) and error.ctx
+            else "python -m pipeline"
+        )
         return _failed(terminal, command, ExitCode.USAGE, error.format_message(), f"{where} --help")
     except PipelineError as error:
         return _failed(terminal, command, error.exit_code, error.message, error.hint)
-    except Exception:  # a mistake of ours: shown whole, since nobody else can mend it
+    except Exception:  # noqa: BLE001 – a mistake of ours: shown whole, since nobody else can mend it
         traceback.print_exc(file=terminal.err)
-        return _failed(terminal, command, ExitCode.STUCK, "a mistake in onedigest itself (above)", "please report it")
+        return _failed(
+            terminal, command, ExitCode.STUCK, "a mistake in onedigest itself (above)", "please report it"
+        )
     return int(answer) if isinstance(answer, int) else ExitCode.DONE
 
 
@@ -105,7 +117,9 @@ def _failed(terminal: Terminal, command: str, code: ExitCode, message: str, hint
     terminal.fail(error)
     if terminal.json:
         said = {"message": message, "hint": hint}
-        terminal.answer("", {"command": command, "outcome": code.name.lower(), "exit_code": int(code), "error": said})
+        terminal.answer(
+            "", {"command": command, "outcome": code.name.lower(), "exit_code": int(code), "error": said}
+        )
     return code
 
 

@@ -57,7 +57,7 @@ def stack_name(settings: Settings, environment: str) -> str:
 def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Cloud:
     """The cloud that pipeline.toml names; `start` False starts nothing and fails where it is not up."""
     if settings.cloud.provider == "local":
-        return _open_local(local_cloud(root, settings, say), settings, say, start=start)
+        return _open_local(local_cloud(root, settings, say), say, start=start)
     return _open_aws(settings)
 
 
@@ -68,9 +68,13 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
 
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
         client = _local_aws(endpoints).client("cloudformation")
-        parameters = _parameters(settings, environment.name) | {"DatabaseUrl": endpoints.database_urls[environment.name]}
+        parameters = _parameters(settings, environment.name) | {
+            "DatabaseUrl": endpoints.database_urls[environment.name]
+        }
         tags = {"onedigest:app": settings.app.name, "onedigest:environment": environment.name}
-        request = StackRequest(stack_name(settings, environment.name), environment_template(), parameters, tags)
+        request = StackRequest(
+            stack_name(settings, environment.name), environment_template(), parameters, tags
+        )
         ensure_stack(client, request, SystemClock())
 
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
@@ -111,14 +115,15 @@ def build_images(settings: Settings, cloud: Cloud) -> Mapping[str, str]:
     made from the others alone.
     """
     wanted = {
-        argument: image + (BUILD if argument.startswith("BUILD") and settings.cloud.provider == "local" else "")
+        argument: image
+        + (BUILD if argument.startswith("BUILD") and settings.cloud.provider == "local" else "")
         for argument, image in settings.build.base_images.items()
     }
     found = cloud.images(wanted.values()) if wanted else {}
     return {argument: found[image] for argument, image in wanted.items()}
 
 
-def _open_local(cloud: LocalCloud, settings: Settings, say: Say, *, start: bool) -> Cloud:
+def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
     endpoints = cloud.up() if start else cloud.endpoints()
     if endpoints is None:
         from_here = "python -m pipeline local up"
@@ -136,7 +141,11 @@ def _open_local(cloud: LocalCloud, settings: Settings, say: Say, *, start: bool)
 
 
 def _local_aws(endpoints: Endpoints) -> Aws:
-    return Aws(Access(endpoints.region, endpoint=endpoints.aws, key=endpoints.access_key, secret=endpoints.secret_key))
+    return Aws(
+        Access(
+            endpoints.region, endpoint=endpoints.aws, key=endpoints.access_key, secret=endpoints.secret_key
+        )
+    )
 
 
 def _open_aws(settings: Settings) -> Cloud:
@@ -145,7 +154,11 @@ def _open_aws(settings: Settings) -> Cloud:
 
     def url(environment: str) -> str:
         own = settings.environments[environment].url
-        outputs = stack_outputs(aws.client("cloudformation"), stack_name(settings, environment)) if not own else None
+        outputs = (
+            stack_outputs(aws.client("cloudformation"), stack_name(settings, environment))
+            if not own
+            else None
+        )
         found = own or (outputs or {}).get("LoadBalancerUrl", "")
         if not found:
             raise ConfigurationError(

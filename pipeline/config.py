@@ -250,4 +250,6 @@ def _read(path: Path) -> str:
             hint="run from the project's root, or give it: python -m pipeline -C DIR …",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}", hint="make it a readable UTF-8 file") from error
+        raise ConfigurationError(
+            f"{path} cannot be read: {error}", hint="make it a readable UTF-8 file"
+        ) from error

@@ -20,7 +20,9 @@ def _line(details: Any, model: type[BaseModel]) -> str:
 
 
 def _dotted(path: Sequence[str | int]) -> str:
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in path if part != "function-before"]
+    parts = [
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in path if part != "function-before"
+    ]
     return "".join(parts).removeprefix(".") or "(file)"
 
 
@@ -31,7 +33,7 @@ def _message(details: Any, path: Sequence[str | int], model: type[BaseModel]) ->
     if kind == "missing":
         return "is missing"
     given = details.get("input")
-    text = details["msg"].removeprefix("Value error, ")
+    text: str = details["msg"].removeprefix("Value error, ")
     shown = f", got {given!r}" if isinstance(given, str | int | float | bool) else ""
     wanted = _literals(details)
     return text[0].lower() + text[1:] + shown + (_suggestion(str(given), wanted) if wanted else "")

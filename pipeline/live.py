@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.model.run import StageReport
 from pipeline.model.verdict import Outcome
-
-if TYPE_CHECKING:
-    from pipeline.terminal import StageLines, Terminal
 
 _STYLES = {Outcome.PASSED: "green", Outcome.REFUSED: "red", Outcome.UNDECIDED: "yellow"}
 _WORDS = {Outcome.PASSED: "passed", Outcome.REFUSED: "REFUSED", Outcome.UNDECIDED: "UNDECIDED"}
@@ -20,8 +17,8 @@ _WORDS = {Outcome.PASSED: "passed", Outcome.REFUSED: "REFUSED", Outcome.UNDECIDE
 class LiveRun:
     """See `pipeline.terminal.Watcher`."""
 
-    def __init__(self, terminal: Terminal, stages: tuple[str, ...]) -> None:
-        self._console = Console(file=terminal.err, highlight=False)
+    def __init__(self, stream: TextIO, stages: tuple[str, ...]) -> None:
+        self._console = Console(file=stream, highlight=False)
         self._bars = Progress(
             SpinnerColumn(finished_text=" "),
             TextColumn("{task.fields[stage]:<12}"),
@@ -40,7 +37,7 @@ class LiveRun:
     def _waits(stages: tuple[str, ...], index: int) -> str:
         return f"[dim]waits for {stages[index - 1]}[/dim]" if index else "[dim]first[/dim]"
 
-    def begin(self, stage: str) -> StageLines:
+    def begin(self, stage: str) -> LiveStage:
         """See `pipeline.terminal.Watcher.begin`."""
         task = self._tasks[stage]
         self._bars.start_task(task)

@@ -98,8 +98,8 @@ class Plan:
 class StageResult:
     """What a stage found: the verdict with its reasons, facts for the record, metrics for the gate.
 
-    `facts` holds JSON values. `metrics` maps a name to a finite number. The build sets `image`. `error_code` is set when
-    the outcome alone does not give the process's exit code (rolled back, superseded, stuck).
+    `facts` holds JSON values. `metrics` maps a name to a finite number. The build sets `image`. `error_code` is set
+    when the outcome alone does not give the process's exit code (rolled back, superseded, stuck).
     """
 
     verdict: Verdict
@@ -356,7 +356,10 @@ class LoadGenerator(Protocol):
         ...
 
     def run(self, shape: LoadShape, base_url: str, directory: Path, progress: Progress) -> LoadSummary:
-        """Runs the shape against `base_url`; raw files go to `directory`. Raises UndecidedError when nothing was measured."""
+        """Runs the shape against `base_url`; raw files go to `directory`.
+
+        Raises UndecidedError when nothing was measured.
+        """
         ...
 
 

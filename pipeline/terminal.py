@@ -80,7 +80,9 @@ class Terminal:
     def answer(self, text: str, document: Mapping[str, Any]) -> None:
         """The answer: `document` as JSON with --json, else `text` (nothing when it is empty)."""
         if self.json:
-            print(json.dumps({"schema": 1, **document}, indent=2, ensure_ascii=False), file=self.out, flush=True)
+            print(
+                json.dumps({"schema": 1, **document}, indent=2, ensure_ascii=False), file=self.out, flush=True
+            )
         elif text:
             print(text, file=self.out, flush=True)
 
@@ -99,9 +101,9 @@ class Terminal:
     def watch(self, stages: tuple[str, ...]) -> Watcher:
         """Shows a run of `stages`."""
         if self.live:
-            from pipeline.live import LiveRun
+            from pipeline.live import LiveRun  # noqa: PLC0415 – rich is imported only where it shows something
 
-            return LiveRun(self, stages)
+            return LiveRun(self.err, stages)
         return PlainRun(self)
 
     def _line(self, text: str) -> None:
@@ -172,6 +174,6 @@ def summary(report: StageReport) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as people read them."""
-    if seconds < 60:  # noqa: PLR2004
+    if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"

@@ -7,12 +7,13 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline import config
 from pipeline.adapters.atomic_file import write_whole
 from pipeline.adapters.build_index import FileBuildIndex
 from pipeline.adapters.clock import SystemClock
@@ -29,11 +30,10 @@ from pipeline.adapters.process import Processes
 from pipeline.adapters.registry import OciRegistry
 from pipeline.adapters.sandbox import SandboxSettings, ServiceSettings, TestcontainersSandbox
 from pipeline.clouds import CONTAINER, Cloud, build_images, cluster_name, open_cloud, service_name
-from pipeline import config
 from pipeline.config import GateSettings, RequirementSettings, Settings, load
 from pipeline.errors import UsageError
 from pipeline.local.cloud import Desired
-from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.digest import ImageRef
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
 from pipeline.model.policy import GatePolicy, Requirement
 from pipeline.model.rollout import RolloutPolicy
@@ -141,24 +141,35 @@ class Session:
         if isinstance(target, Tag):
             raise self._tag_refused(target)
         image = ImageRef(self.repository, target)
-        records = [found.statement for found in self.evidence.collect(image).accepted if found.statement.stage == "build"]
+        records = [
+            found.statement
+            for found in self.evidence.collect(image).accepted
+            if found.statement.stage == "build"
+        ]
         commit = str(records[-1].facts.get("commit", "")) if records else ""
         return Candidate(Source(commit), image)
 
     def _tag_refused(self, tag: Tag) -> UsageError:
         digest = self.registry.resolve(self.repository, tag.name)
-        hint = f"use the digest it points to now: {digest}" if digest else "the registry does not know this tag either"
+        hint = (
+            f"use the digest it points to now: {digest}"
+            if digest
+            else "the registry does not know this tag either"
+        )
         return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
 
     def environment(self, name: str) -> Environment:
         """An environment, ready for rollouts."""
         return make_environment(self, name)
 
-    def keep(self, report: RunReport, document: Mapping[str, Any]) -> Path:
+    def keep(self, document: Mapping[str, Any]) -> Path:
         """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
         write_whole(self.directory / "run.json", json.dumps({"schema": 1, **document}, indent=2).encode())
         write_whole(self.directory / "summary.md", markdown(document).encode())
-        for variable, text in (("GITHUB_OUTPUT", github_outputs(document)), ("GITHUB_STEP_SUMMARY", markdown(document))):
+        for variable, text in (
+            ("GITHUB_OUTPUT", github_outputs(document)),
+            ("GITHUB_STEP_SUMMARY", markdown(document)),
+        ):
             if os.environ.get(variable):
                 with Path(os.environ[variable]).open("a", encoding="utf-8") as stream:
                     stream.write(text)
@@ -167,7 +178,11 @@ class Session:
     def closing_lines(self, report: RunReport) -> list[str]:
         """What a person wants to know at the end: the image, where it serves, where the records are."""
         lines = [f"image       {report.image}"] if report.image else []
-        lines += [f"{stage.name:<12}{self.cloud.url(stage.environment)}" for stage in report.stages if stage.environment]
+        lines += [
+            f"{stage.name:<12}{self.cloud.url(stage.environment)}"
+            for stage in report.stages
+            if stage.environment
+        ]
         return [*lines, f"records     {self.directory}"]
 
 
@@ -213,7 +228,9 @@ def _integration_stage(session: Session) -> IntegrationStage:
     environment = {**settings.app.environment, **told.environment}
 
     def sandbox() -> TestcontainersSandbox:
-        return TestcontainersSandbox(_sandbox_settings(session, environment), SystemClock(), run_id=session.run_id)
+        return TestcontainersSandbox(
+            _sandbox_settings(session, environment), SystemClock(), run_id=session.run_id
+        )
 
     content = {**told.model_dump(mode="json"), "environment": environment}
     return IntegrationStage(IntegrationPlan(root, told.tests, content, session.directory), sandbox)
@@ -222,7 +239,9 @@ def _integration_stage(session: Session) -> IntegrationStage:
 def _sandbox_settings(session: Session, environment: Mapping[str, str]) -> SandboxSettings:
     settings = session.project.settings
     told = settings.integration
-    images = session.cloud.images([service.image for service in told.services.values()]) if told.services else {}
+    images = (
+        session.cloud.images([service.image for service in told.services.values()]) if told.services else {}
+    )
     return SandboxSettings(
         root=session.project.root,
         tests=Path(told.tests),
@@ -271,7 +290,9 @@ def _staging_stage(session: Session) -> StagingStage:
         generator=GeneratorLimits(generator.max_cpu, generator.max_lag_share, generator.min_delivered),
         directory=session.directory,
     )
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))}
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))
+    }
     locust = Locust(sys.executable, SystemClock(), root=root, environ=environ)
     return StagingStage(make_environment(session, "staging"), plan, locust)
 
@@ -291,7 +312,9 @@ def make_environment(session: Session, name: str) -> Environment:
     settings, cloud = session.project.settings, session.cloud
     own = settings.environments[name]
     cluster, service_ = cluster_name(settings, name), service_name(settings, name)
-    service = EcsService(cloud.aws.client("ecs"), cloud.aws.client("logs"), cluster, service_, CONTAINER, SystemClock())
+    service = EcsService(
+        cloud.aws.client("ecs"), cloud.aws.client("logs"), cluster, service_, CONTAINER, SystemClock()
+    )
 
     def rollout() -> Rollout:
         return Rollout(
@@ -329,15 +352,27 @@ def make_environment(session: Session, name: str) -> Environment:
         definition = service.task_definition(result.task_definition)
         cloud.settled(Desired(name, cluster, service_, definition, service.describe().desired))
 
-    shape = {**own.model_dump(mode="json"), "app": dict(settings.app.environment), "cluster": cluster, "service": service_}
-    return Environment(name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled)
+    shape = {
+        **own.model_dump(mode="json"),
+        "app": dict(settings.app.environment),
+        "cluster": cluster,
+        "service": service_,
+    }
+
+    def held(why: str) -> AbstractContextManager[None]:
+        return FileLease(session.project.state / "leases").hold(name, f"run {session.run_id}", why)
+
+    return Environment(name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled, held)
 
 
 def make_rules(settings: Settings) -> Rules:
     """The gates as configured; what a gate does not name of the earlier stages it asks for all the same."""
     names = ("integration", "staging", "prod")
     gates = {name: _gate(settings, name, getattr(settings.gate, name)) for name in names}
-    standing = {"build": Requirement("build"), "prod": Requirement("prod", environment="prod", after=("staging",))}
+    standing = {
+        "build": Requirement("build"),
+        "prod": Requirement("prod", environment="prod", after=("staging",)),
+    }
     for gate in gates.values():
         standing |= {requirement.stage: requirement for requirement in gate.requirements}
     return Rules(gates, standing)

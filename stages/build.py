@@ -179,7 +179,9 @@ class BuildStage:
 
     def _context_path(self, changed: str) -> str:
         path = self.settings.root / changed
-        return str(path.relative_to(self.settings.context)) if path.is_relative_to(self.settings.context) else ""
+        return (
+            str(path.relative_to(self.settings.context)) if path.is_relative_to(self.settings.context) else ""
+        )
 
     @staticmethod
     def _facts(candidate: Candidate, request: BuildRequest, facts: ImageFacts) -> dict[str, Any]:

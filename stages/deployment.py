@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,8 @@ class Environment:
     """One environment: how to roll out there, and whom to tell of what runs there afterwards.
 
     `shape` is what of its settings makes another plan (JSON values); `spec` makes the rollout's settings for a
-    candidate; `settled` is called after each good rollout; `base_url` gives the load balancer's front. Nothing is
-    asked of the cloud before it is needed.
+    candidate; `settled` is called after each good rollout; `base_url` gives the load balancer's front; `held` holds
+    the environment's lease, saying why. Nothing is asked of the cloud before it is needed.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Environment:
     rollout: Callable[[], Rollout]
     spec: Callable[[Candidate], DeploySpec]
     settled: Callable[[RolloutResult], None]
+    held: Callable[[str], AbstractContextManager[None]]
 
     def deploy(self, candidate: Candidate, progress: Progress) -> Deployed:
         """Rolls out and verifies; the exceptions are `Rollout.deploy`'s."""
@@ -49,7 +51,9 @@ class Environment:
         """Whether every running task of the service runs the candidate, and there is at least one."""
         expected = {str(candidate.ref.digest), *map(str, self.spec(candidate).platform_digests)}
         running = {
-            task.image_digests.get(self.container, "unknown") for task in self.rollout().service.tasks() if task.alive
+            task.image_digests.get(self.container, "unknown")
+            for task in self.rollout().service.tasks()
+            if task.alive
         }
         if running and running <= expected:
             return Verdict(self.name, Outcome.PASSED)

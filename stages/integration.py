@@ -47,7 +47,7 @@ class IntegrationStage:
         content = {"tests": tests, "sandbox": dict(self.settings.sandbox), "image": str(candidate.ref.digest)}
         return Plan(self.name, self.environment, content)
 
-    def standing(self, candidate: Candidate) -> Verdict:
+    def standing(self, candidate: Candidate) -> Verdict:  # noqa: ARG002 – the protocol's signature
         """A test that passed has passed."""
         return Verdict(self.name, Outcome.PASSED)
 
@@ -60,11 +60,17 @@ class IntegrationStage:
                 "passed": result.passed,
                 "failed": result.failed,
                 "skipped": result.skipped,
-                "failures": [{"name": failure.name, "message": failure.message} for failure in result.failures],
+                "failures": [
+                    {"name": failure.name, "message": failure.message} for failure in result.failures
+                ],
                 "logs": {name: list(lines) for name, lines in result.logs.items()} if result.failed else {},
                 "junit": str(result.junit),
             },
-            metrics={"tests": result.passed + result.failed, "failed": result.failed, "skipped": result.skipped},
+            metrics={
+                "tests": result.passed + result.failed,
+                "failed": result.failed,
+                "skipped": result.skipped,
+            },
         )
 
 
@@ -74,7 +80,9 @@ def judge_suite(gate: str, result: SuiteResult) -> Verdict:
         return Verdict(gate, Outcome.REFUSED, tuple(_failures(result)))
     if not result.passed:
         ran = f"{result.skipped} skipped" if result.skipped else "no test was found"
-        return Verdict(gate, Outcome.UNDECIDED, (Reason(f"no test ran ({ran})", "see what pytest says of the suite"),))
+        return Verdict(
+            gate, Outcome.UNDECIDED, (Reason(f"no test ran ({ran})", "see what pytest says of the suite"),)
+        )
     return Verdict(gate, Outcome.PASSED, (Reason(f"{result.passed} tests passed"),))
 
 

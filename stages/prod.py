@@ -27,7 +27,11 @@ class ProdStage:
 
     def plan(self, candidate: Candidate) -> Plan:
         """The image and what of the environment's settings goes into the rollout."""
-        return Plan(self.name, self.environment, {"image": str(candidate.ref.digest), "target": dict(self.target.shape)})
+        return Plan(
+            self.name,
+            self.environment,
+            {"image": str(candidate.ref.digest), "target": dict(self.target.shape)},
+        )
 
     def standing(self, candidate: Candidate) -> Verdict:
         """Production still runs the candidate."""
@@ -35,5 +39,8 @@ class ProdStage:
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out, verifies through the load balancer."""
-        deployed = self.target.deploy(candidate, progress)
-        return StageResult(deployed.verdict, facts={"deployment": dict(deployed.facts)}, error_code=deployed.error_code)
+        with self.target.held(f"rollout of {candidate.ref.digest.short}"):
+            deployed = self.target.deploy(candidate, progress)
+        return StageResult(
+            deployed.verdict, facts={"deployment": dict(deployed.facts)}, error_code=deployed.error_code
+        )

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape, facts_of, judge_load, metrics_of
+from pipeline.model.load import (
+    GeneratorLimits,
+    LoadLimits,
+    LoadShape,
+    LoadSummary,
+    facts_of,
+    judge_load,
+    metrics_of,
+)
 from pipeline.model.verdict import Outcome, Verdict
 from pipeline.ports import Candidate, LoadGenerator, Plan, Progress, StageResult
 from stages.deployment import Environment
@@ -57,7 +65,7 @@ class StagingStage:
         }
         return Plan(self.name, self.environment, content)
 
-    def standing(self, candidate: Candidate) -> Verdict:
+    def standing(self, candidate: Candidate) -> Verdict:  # noqa: ARG002 – the protocol's signature
         """What was measured stays measured, whatever staging runs now."""
         return Verdict(self.name, Outcome.PASSED)
 
@@ -65,17 +73,21 @@ class StagingStage:
         """Checks the locustfile, rolls out, loads, judges."""
         progress.step("checking the locustfile")
         self.generator.check(self.load.shape.locustfile)
-        deployed = self.target.deploy(candidate, progress)
-        facts = {"deployment": dict(deployed.facts)}
-        if not deployed.verdict.passed:
-            return StageResult(deployed.verdict, facts, error_code=deployed.error_code)
-        progress.step("starting the load")
-        directory = self.load.directory / "load"
-        directory.mkdir(parents=True, exist_ok=True)
-        summary = self.generator.run(self.load.shape, self.target.base_url(), directory, progress)
+        with self.target.held(f"rollout and load of {candidate.ref.digest.short}"):
+            deployed = self.target.deploy(candidate, progress)
+            facts = {"deployment": dict(deployed.facts)}
+            if not deployed.verdict.passed:
+                return StageResult(deployed.verdict, facts, error_code=deployed.error_code)
+            summary = self._load(progress)
         verdict = judge_load(summary, self.load.limits, self.load.generator)
         return StageResult(
             Verdict(self.name, verdict.outcome, verdict.reasons),
             {**facts, "load": facts_of(summary)},
             metrics_of(summary),
         )
+
+    def _load(self, progress: Progress) -> LoadSummary:
+        progress.step("starting the load")
+        directory = self.load.directory / "load"
+        directory.mkdir(parents=True, exist_ok=True)
+        return self.generator.run(self.load.shape, self.target.base_url(), directory, progress)

@@ -15,8 +15,8 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 def write_whole(path: Path, content: bytes) -> None:
     """Writes `content` to `path` by way of a synced temporary file beside it and a rename.
 
-    A reader sees the old file or the new one, after a crash too. Raises UnavailableError when it cannot be written; then
-    nothing has changed.
+    A reader sees the old file or the new one, after a crash too. Raises UnavailableError when it cannot be written;
+    then nothing has changed.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,11 @@ _CONFIG = {"retries": {"mode": "adaptive", "max_attempts": 6}, "connect_timeout"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach AWS. Without `endpoint` it is the real one, with the credentials that the caller's environment or
-    `profile` gives; with it, `key` and `secret` are used, and no proxy."""
+    """How to reach AWS.
+
+    Without `endpoint` it is the real one, with the credentials that the caller's environment or `profile` gives;
+    with it, `key` and `secret` are used, and no proxy.
+    """
 
     region: str
     profile: str = ""
@@ -51,7 +54,7 @@ class Aws:
         except (BotoCoreError, ClientError) as error:
             raise UnavailableError(
                 f"AWS does not say who we are: {error}",
-                hint="log in (aws sso login, or set AWS_PROFILE), or set cloud.provider = \"local\"",
+                hint='log in (aws sso login, or set AWS_PROFILE), or set cloud.provider = "local"',
             ) from error
 
     def secret_arn(self, name: str) -> str:
@@ -92,4 +95,6 @@ class Aws:
         try:
             return boto3.Session(profile_name=access.profile or None, region_name=access.region)
         except ProfileNotFound as error:
-            raise ConfigurationError(str(error), hint="mend cloud.profile in pipeline.toml, or configure it") from error
+            raise ConfigurationError(
+                str(error), hint="mend cloud.profile in pipeline.toml, or configure it"
+            ) from error

@@ -43,7 +43,9 @@ def engine_unavailable(error: Exception) -> UnavailableError:
 class DockerBuilder:
     """See `pipeline.ports.ImageBuilder`. `engine` connects when it is first needed."""
 
-    def __init__(self, engine: Callable[[], docker.DockerClient], runner: CommandRunner, credentials: Credentials) -> None:
+    def __init__(
+        self, engine: Callable[[], docker.DockerClient], runner: CommandRunner, credentials: Credentials
+    ) -> None:
         self._engine = engine
         self._runner = runner
         self._credentials = credentials
@@ -79,7 +81,9 @@ class DockerBuilder:
         argv = ("docker", "buildx", "build", "--load", "--provenance=false", "--progress=plain")
         target = (f"--platform={request.platform}", f"--tag={name}", f"--file={request.dockerfile}")
         say("building with BuildKit")
-        done = self._runner.run(Command((*argv, *target, *options, str(request.context)), timeout=_BUILD_SECONDS))
+        done = self._runner.run(
+            Command((*argv, *target, *options, str(request.context)), timeout=_BUILD_SECONDS)
+        )
         if done.exit_code != 0:
             raise _build_failed(request.dockerfile, (done.errors or done.output).splitlines())
 

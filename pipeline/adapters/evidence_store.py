@@ -27,7 +27,7 @@ class FileEvidenceStore:
         return f"sha256:{name}"
 
     def collect(self, subject: ImageRef) -> Collected:
-        """See `pipeline.ports.EvidenceStore.collect`. Raises UnavailableError when a file is there but cannot be read."""
+        """See `pipeline.ports.EvidenceStore.collect`. Raises UnavailableError when a file there cannot be read."""
         accepted: list[Evidence] = []
         ignored: list[Ignored] = []
         for path in self._files(subject.digest):
@@ -50,10 +50,14 @@ class FileEvidenceStore:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise UnavailableError(f"{path} cannot be read: {error.strerror}", hint="make it readable and run again") from error
+            raise UnavailableError(
+                f"{path} cannot be read: {error.strerror}", hint="make it readable and run again"
+            ) from error
         name = hashlib.sha256(content).hexdigest()
         if not path.stem.endswith(name):
-            return Ignored(f"sha256:{name}", f"{path.name} is not what was written (its hash differs from its name)")
+            return Ignored(
+                f"sha256:{name}", f"{path.name} is not what was written (its hash differs from its name)"
+            )
         try:
             subject, statement = decode(content)
         except NotEvidence as error:

@@ -26,7 +26,15 @@ class Hadolint:
 
     def findings(self, dockerfile: Path) -> Sequence[str]:
         """See `pipeline.ports.Linter.findings`: errors and warnings count, hints on style do not."""
-        argv = (tool("hadolint"), "--no-color", "--format", "json", "--failure-threshold", "warning", str(dockerfile))
+        argv = (
+            tool("hadolint"),
+            "--no-color",
+            "--format",
+            "json",
+            "--failure-threshold",
+            "warning",
+            str(dockerfile),
+        )
         done = self._runner.run(Command(argv, cwd=dockerfile.parent, timeout=_LINT_SECONDS))
         try:
             found = json.loads(done.output)

@@ -72,7 +72,9 @@ class OciRegistry:
         )
 
     def _json(self, repository: str, kind: str, digest: Digest) -> dict[str, Any]:
-        answer = self._get(repository, f"{kind}/{digest}", accept=_MANIFESTS if kind == "manifests" else "*/*")
+        answer = self._get(
+            repository, f"{kind}/{digest}", accept=_MANIFESTS if kind == "manifests" else "*/*"
+        )
         self._expect_ok(answer, f"{repository}@{digest}")
         content = answer.content
         if len(content) > _MAX_JSON or hashlib.sha256(content).hexdigest() != digest.hex:
@@ -102,7 +104,9 @@ class OciRegistry:
     def _expect_ok(answer: requests.Response, what: str) -> None:
         if answer.status_code == requests.codes.ok:
             return
-        hint = "log in again; the credential is missing or has expired" if answer.status_code in (401, 403) else (
-            "check that the image is in this registry"
+        hint = (
+            "log in again; the credential is missing or has expired"
+            if answer.status_code in (401, 403)
+            else ("check that the image is in this registry")
         )
         raise UnavailableError(f"the registry answered {answer.status_code} for {what}", hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -26,7 +27,9 @@ def up(invocation: Invocation) -> int:
     for name, url in endpoints.urls.items():
         invocation.terminal.say(f"{name:<12}{url}")
     document = {"aws": endpoints.aws, "registry": endpoints.registry, "environments": dict(endpoints.urls)}
-    return _answer(invocation, "up", f"up: AWS API at {endpoints.aws}, registry {endpoints.registry}", document)
+    return _answer(
+        invocation, "up", f"up: AWS API at {endpoints.aws}, registry {endpoints.registry}", document
+    )
 
 
 @command.command("down")
@@ -47,7 +50,9 @@ def status(invocation: Invocation) -> int:
         invocation.terminal.tell(f"{part.name:<12}{'up' if part.up else 'DOWN':<6}{port:<7}{part.detail}")
     for name, image in found.recorded.items():
         invocation.terminal.tell(f"{name:<12}recorded: {image or 'nothing yet'}")
-    parts = [{"name": part.name, "up": part.up, "port": part.port, "detail": part.detail} for part in found.parts]
+    parts = [
+        {"name": part.name, "up": part.up, "port": part.port, "detail": part.detail} for part in found.parts
+    ]
     document = {"up": found.up, "parts": parts, "recorded": dict(found.recorded)}
     return _answer(invocation, "status", "up" if found.up else "not up", document)
 
@@ -70,7 +75,7 @@ def _cloud(invocation: Invocation) -> LocalCloud:
     return local_cloud(invocation.root, load(invocation.root), invocation.terminal.say)
 
 
-def _answer(invocation: Invocation, verb: str, text: str, document: dict[str, object]) -> int:
+def _answer(invocation: Invocation, verb: str, text: str, document: Mapping[str, object]) -> int:
     head = {"command": f"local {verb}", "outcome": "done", "exit_code": 0}
     invocation.terminal.answer(text, {**head, **document})
     return ExitCode.DONE

@@ -22,7 +22,7 @@ def finish(
 ) -> int:
     """Writes the run's records, says where they are, answers, and returns the exit code."""
     document = describe(report, command, environment)
-    document["report"] = str(session.keep(report, document))
+    document["report"] = str(session.keep(document))
     for line in session.closing_lines(report):
         terminal.say(line)
     terminal.answer(answer, document)

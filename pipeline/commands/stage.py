@@ -47,6 +47,8 @@ def _one(name: str, help_text: str) -> click.Command:
     return one
 
 
-command.add_command(_one("integration", "Runs the digest with its real dependencies and the tests against it."))
+command.add_command(
+    _one("integration", "Runs the digest with its real dependencies and the tests against it.")
+)
 command.add_command(_one("staging", "Rolls the digest out on staging, loads it, and judges."))
 command.add_command(_one("prod", "Rolls the digest out on production, when its gate is open."))

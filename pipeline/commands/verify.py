@@ -9,7 +9,11 @@ from pipeline.model.gate import Judgement
 from pipeline.model.verdict import Outcome
 from pipeline.terminal import Invocation, Terminal
 
-_CODES = {Outcome.PASSED: ExitCode.DONE, Outcome.REFUSED: ExitCode.REFUSED, Outcome.UNDECIDED: ExitCode.UNDECIDED}
+_CODES = {
+    Outcome.PASSED: ExitCode.DONE,
+    Outcome.REFUSED: ExitCode.REFUSED,
+    Outcome.UNDECIDED: ExitCode.UNDECIDED,
+}
 
 
 @click.command("verify")

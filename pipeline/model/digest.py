@@ -21,7 +21,7 @@ class Digest:
     value: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.value, str) or not _DIGEST.fullmatch(self.value):
+        if not _DIGEST.fullmatch(str(self.value)):
             raise UsageError(
                 f"not an image digest: {self.value!r}",
                 hint="give sha256:<64 lower-case hex digits>; `python -m pipeline status` shows the digests in use",

@@ -49,11 +49,15 @@ def judge(subject: Digest, collected: Collected, policy: GatePolicy, now: dateti
         if (latest := _latest(counting, requirement)) is not None
     }
     reasons = tuple(
-        reason for requirement in policy.requirements for reason in _denials(requirement, accepted, subject, now)
+        reason
+        for requirement in policy.requirements
+        for reason in _denials(requirement, accepted, subject, now)
     )
     outcome = Outcome.REFUSED if reasons or not policy.requirements else Outcome.PASSED
     if not policy.requirements:
-        reasons = (Reason(f"the gate of {policy.gate} asks for nothing", "name a stage in [gate] of pipeline.toml"),)
+        reasons = (
+            Reason(f"the gate of {policy.gate} asks for nothing", "name a stage in [gate] of pipeline.toml"),
+        )
     return Judgement(Verdict(policy.gate, outcome, reasons), accepted, tuple(ignored))
 
 
@@ -96,9 +100,13 @@ def _denials(
         return
     age = (now - statement.finished).total_seconds()
     if requirement.max_age is not None and age > requirement.max_age:
-        yield Reason(f"{stage} evidence is {_ago(age)} old, at most {_ago(requirement.max_age)} is allowed", again)
+        yield Reason(
+            f"{stage} evidence is {_ago(age)} old, at most {_ago(requirement.max_age)} is allowed", again
+        )
     if requirement.plan and requirement.plan != statement.plan:
-        yield Reason(f"{stage} was run by another plan than today's (tests, load shape or target changed)", again)
+        yield Reason(
+            f"{stage} was run by another plan than today's (tests, load shape or target changed)", again
+        )
     yield from judge_metrics(statement.metrics, requirement.limits)
     yield from _order(requirement, evidence, accepted, again)
 
@@ -111,7 +119,9 @@ def _order(
         if before is None:
             yield Reason(f"{requirement.stage} asks for {name} before it, and none is accepted", again)
         elif evidence.statement.inputs.get(name) != before.id:
-            yield Reason(f"{requirement.stage} was not admitted on the {name} evidence that stands now", again)
+            yield Reason(
+                f"{requirement.stage} was not admitted on the {name} evidence that stands now", again
+            )
         elif before.statement.finished > evidence.statement.started:
             yield Reason(f"{requirement.stage} started before {name} had finished", again)
 

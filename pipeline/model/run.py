@@ -11,7 +11,11 @@ from pipeline.errors import ExitCode
 from pipeline.model.digest import ImageRef
 from pipeline.model.verdict import Outcome, Reason
 
-_CODES = {Outcome.PASSED: ExitCode.DONE, Outcome.REFUSED: ExitCode.REFUSED, Outcome.UNDECIDED: ExitCode.UNDECIDED}
+_CODES = {
+    Outcome.PASSED: ExitCode.DONE,
+    Outcome.REFUSED: ExitCode.REFUSED,
+    Outcome.UNDECIDED: ExitCode.UNDECIDED,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ def encode(subject: ImageRef, statement: Statement) -> bytes:
             "reasons": [{"text": reason.text, "remedy": reason.remedy} for reason in statement.reasons],
         },
     }
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    return json.dumps(
+        document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    ).encode()
 
 
 def decode(payload: bytes) -> tuple[Digest, Statement]:
@@ -47,7 +49,9 @@ def decode(payload: bytes) -> tuple[Digest, Statement]:
     if document.get("_type") != STATEMENT_TYPE:
         raise NotEvidence(f"has the type {document.get('_type')!r}")
     if document.get("predicateType") != PREDICATE_TYPES.get(statement.stage):
-        raise NotEvidence(f"is of stage {statement.stage!r} under predicate type {document.get('predicateType')!r}")
+        raise NotEvidence(
+            f"is of stage {statement.stage!r} under predicate type {document.get('predicateType')!r}"
+        )
     return subject, statement
 
 

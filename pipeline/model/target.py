@@ -34,7 +34,9 @@ def parse_target(text: str, known: Sequence[Digest]) -> Digest | Tag:
         return Digest(text if text.startswith("sha256:") else f"sha256:{text}")
     if match := _TAG.fullmatch(text):
         return Tag(match[1])
-    raise UsageError(f"neither digest nor tag: {text!r}", hint="give sha256:<64 hex digits> or its first 12 hex digits")
+    raise UsageError(
+        f"neither digest nor tag: {text!r}", hint="give sha256:<64 hex digits> or its first 12 hex digits"
+    )
 
 
 def _only(prefix: str, fitting: Sequence[Digest]) -> Digest:

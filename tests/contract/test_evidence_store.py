@@ -36,7 +36,9 @@ def test_an_empty_store_knows_nothing(store: EvidenceStore) -> None:
 
 
 def test_what_is_attached_is_collected_whole(store: EvidenceStore) -> None:
-    statement = statement_of("build", metrics={"image_bytes": 12.0}, facts={"commit": "abc"}, inputs={"x": "sha256:y"})
+    statement = statement_of(
+        "build", metrics={"image_bytes": 12.0}, facts={"commit": "abc"}, inputs={"x": "sha256:y"}
+    )
     name = store.attach(IMAGE, statement)
     (found,) = store.collect(IMAGE).accepted
     assert (found.subject, found.id, found.statement) == (IMAGE.digest, name, statement)

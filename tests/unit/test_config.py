@@ -67,12 +67,17 @@ def test_six_mistakes_are_six_lines_with_path_and_suggestion() -> None:
 
 
 def test_an_unknown_key_that_resembles_none_lists_the_keys_that_are() -> None:
-    with pytest.raises(ConfigurationError, match=r"cloud.zzzzzzzz: no such key \(keys here: provider, region"):
+    with pytest.raises(
+        ConfigurationError, match=r"cloud.zzzzzzzz: no such key \(keys here: provider, region"
+    ):
         config.parse(SMALL.replace('provider = "local"', 'provider = "local"\nzzzzzzzz = 1'))
 
 
 def test_mistakes_inside_lists_and_named_tables_have_their_path() -> None:
-    text = SMALL + '[[environments.prod.smoke]]\npath = "x"\n[integration.services.db]\nimag = "postgres"\nport = 5432\n'
+    text = (
+        SMALL
+        + '[[environments.prod.smoke]]\npath = "x"\n[integration.services.db]\nimag = "postgres"\nport = 5432\n'
+    )
     with pytest.raises(ConfigurationError) as caught:
         config.parse(text)
     assert "environments.prod.smoke[0].path:" in caught.value.message
@@ -103,7 +108,9 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         config.load(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("250ms", 0.25), ("10s", 10), ("5m", 300), ("1.5h", 5400), ("30d", 2592000)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("250ms", 0.25), ("10s", 10), ("5m", 300), ("1.5h", 5400), ("30d", 2592000)]
+)
 def test_durations_are_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 

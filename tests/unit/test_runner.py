@@ -167,7 +167,9 @@ def test_a_tightened_limit_is_judged_on_the_record_that_is_there(world: World) -
 @pytest.mark.parametrize(
     ("outcome", "code"), [(Outcome.REFUSED, ExitCode.REFUSED), (Outcome.UNDECIDED, ExitCode.UNDECIDED)]
 )
-def test_a_stage_that_does_not_pass_ends_the_run_and_is_recorded(world: World, outcome: Outcome, code: ExitCode) -> None:
+def test_a_stage_that_does_not_pass_ends_the_run_and_is_recorded(
+    world: World, outcome: Outcome, code: ExitCode
+) -> None:
     world.stages["integration"].outcome = outcome
     report = world.run()
     assert report.exit_code is code
@@ -241,4 +243,4 @@ def test_a_run_of_nothing_is_undecided() -> None:
 def test_a_change_before_the_build_means_a_new_build(world: World) -> None:
     world.run()
     world.stages["build"].content = {"files": "other"}
-    assert [stage.reused for stage in world.run().stages][0] is False
+    assert world.run().stages[0].reused is False

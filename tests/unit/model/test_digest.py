@@ -13,14 +13,19 @@ def test_a_digest_knows_its_hex_and_its_short_form() -> None:
     assert (str(digest), digest.hex, digest.short) == (f"sha256:{HEX}", HEX, HEX[:12])
 
 
-@pytest.mark.parametrize("text", ["", HEX, f"sha256:{HEX[:-1]}", f"sha256:{HEX}0", f"sha256:{HEX.upper()}", f"sha512:{HEX}", None])
+@pytest.mark.parametrize(
+    "text", ["", HEX, f"sha256:{HEX[:-1]}", f"sha256:{HEX}0", f"sha256:{HEX.upper()}", f"sha512:{HEX}", None]
+)
 def test_anything_else_is_no_digest(text: str) -> None:
     with pytest.raises(UsageError):
         Digest(text)
 
 
 def test_a_reference_is_repository_at_digest() -> None:
-    assert str(ImageRef("localhost:5000/team/shop", Digest(f"sha256:{HEX}"))) == f"localhost:5000/team/shop@sha256:{HEX}"
+    assert (
+        str(ImageRef("localhost:5000/team/shop", Digest(f"sha256:{HEX}")))
+        == f"localhost:5000/team/shop@sha256:{HEX}"
+    )
 
 
 @pytest.mark.parametrize("repository", ["", "shop:latest", "localhost:5000/shop:v1", "Shop", "shop@x"])

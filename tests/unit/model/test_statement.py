@@ -42,12 +42,18 @@ def test_the_form_is_in_toto_statement_v1() -> None:
 
 def test_the_same_statement_gives_the_same_bytes_whatever_its_time_zone() -> None:
     east = timezone(timedelta(hours=2))
-    moved = Statement(**{name: getattr(STATEMENT, name) for name in STATEMENT.__slots__} | {"started": STATEMENT.started.astimezone(east)})
+    moved = Statement(
+        **{name: getattr(STATEMENT, name) for name in STATEMENT.__slots__}
+        | {"started": STATEMENT.started.astimezone(east)}
+    )
     assert encode(IMAGE, moved) == encode(IMAGE, STATEMENT)
 
 
 def test_a_number_that_is_not_finite_is_not_written() -> None:
-    broken = Statement(**{name: getattr(STATEMENT, name) for name in STATEMENT.__slots__} | {"metrics": {"p95_ms": float("nan")}})
+    broken = Statement(
+        **{name: getattr(STATEMENT, name) for name in STATEMENT.__slots__}
+        | {"metrics": {"p95_ms": float("nan")}}
+    )
     with pytest.raises(ValueError, match="not JSON compliant"):
         encode(IMAGE, broken)
 

@@ -30,7 +30,15 @@ def test_a_prefix_that_fits_none_is_refused() -> None:
         parse_target("f" * 12, (ONE, TWO))
 
 
-@pytest.mark.parametrize(("text", "name"), [("latest", "latest"), ("shop:v1.2", "v1.2"), ("localhost:5000/shop:main", "main"), ("0123456", "0123456")])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("latest", "latest"),
+        ("shop:v1.2", "v1.2"),
+        ("localhost:5000/shop:main", "main"),
+        ("0123456", "0123456"),
+    ],
+)
 def test_a_tag_is_told_apart(text: str, name: str) -> None:
     assert parse_target(text, (ONE,)) == Tag(name)
 
