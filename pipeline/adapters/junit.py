@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UndecidedError
 from pipeline.ports import TestFailure
+
+
+_NOT_XML = re.compile("[^\\t\\n\\r\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,5 @@ def write_failure(path: Path, failure: TestFailure) -> None:
 
 
 def _printable(text: str) -> str:
-    """XML 1.0 has no place for control characters, which log lines may hold."""
-    return "".join(
-        char if char in "\t\n" or ord(char) >= 32 else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
+    """XML 1.0 has no place for control characters and the like, which log lines may hold."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
