@@ -61,7 +61,8 @@ def ensure_stack(client: Any, request: StackRequest, clock: Clock, *, timeout: f
         raise _refused(request.name, error) from error
     except BotoCoreError as error:
         raise UnavailableError(
-            f"CloudFormation cannot be reached for stack {request.name}: {error}", hint="run `python -m pipeline doctor`"
+            f"CloudFormation cannot be reached for stack {request.name}: {error}",
+            hint="run `python -m pipeline doctor`",
         ) from error
 
 
@@ -109,23 +110,22 @@ class _Change:
             ChangeSetType="CREATE" if new else "UPDATE",
             TemplateBody=self._request.template,
             Capabilities=list(CAPABILITIES),
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in self._request.parameters.items()],
+            Parameters=[
+                {"ParameterKey": k, "ParameterValue": v} for k, v in self._request.parameters.items()
+            ],
             Tags=[{"Key": k, "Value": v} for k, v in self._request.tags.items()],
         )
         arn = str(answer["Id"])
         seen = self._wait(lambda: self._proposed(arn), "its change set is worked out")
-        if seen["Status"] != "FAILED":
-            return arn if seen.get("Changes") or new else self._withdraw(arn)
-        if not _nothing_to_do(str(seen.get("StatusReason", ""))):
-            self._withdraw(arn)
+        if seen["Status"] != "FAILED" and (seen.get("Changes") or new):
+            return arn
+        self._client.delete_change_set(ChangeSetName=arn)
+        if seen["Status"] == "FAILED" and not _nothing_to_do(str(seen.get("StatusReason", ""))):
             raise StuckError(
                 f"stack {self._request.name} cannot be changed: {seen.get('StatusReason')}",
                 hint="mend the template or its parameters; nothing was changed",
             )
-        return self._withdraw(arn)
-
-    def _withdraw(self, arn: str) -> None:
-        self._client.delete_change_set(ChangeSetName=arn)
+        return None
 
     def _proposed(self, arn: str) -> Mapping[str, Any] | None:
         seen: Mapping[str, Any] = self._client.describe_change_set(ChangeSetName=arn)
@@ -154,7 +154,9 @@ class _Change:
 
     def _broken(self, stack: Mapping[str, Any]) -> PipelineError:
         status = stack.get("StackStatus", "gone")
-        events = self._client.describe_stack_events(StackName=self._request.name)["StackEvents"] if stack else []
+        events = (
+            self._client.describe_stack_events(StackName=self._request.name)["StackEvents"] if stack else []
+        )
         return StuckError(
             f"stack {self._request.name} is {status}: {first_failure(events) or stack.get('StackStatusReason', '')}",
             hint=_way_out(self._request.name, str(status)),
@@ -172,9 +174,13 @@ def first_failure(events: Sequence[Mapping[str, Any]]) -> str:
 
 def _way_out(name: str, status: str) -> str:
     if status in ("ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED"):
-        return f"it was never whole: mend the cause, then `aws cloudformation delete-stack --stack-name {name}`"
+        return (
+            f"it was never whole: mend the cause, then `aws cloudformation delete-stack --stack-name {name}`"
+        )
     if status == "UPDATE_ROLLBACK_FAILED":
-        return f"`aws cloudformation continue-update-rollback --stack-name {name}`, then run the command again"
+        return (
+            f"`aws cloudformation continue-update-rollback --stack-name {name}`, then run the command again"
+        )
     return "the previous state is back in place; mend the cause and run the command again"
 
 
@@ -194,13 +200,19 @@ def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
 
 def _nothing_to_do(reason: str) -> bool:
     words = reason.lower()
-    return "didn't contain changes" in words or "no updates are to be performed" in words or "no changes" in words
+    return (
+        "didn't contain changes" in words
+        or "no updates are to be performed" in words
+        or "no changes" in words
+    )
 
 
 def _refused(name: str, error: ClientError) -> PipelineError:
     code = error.response.get("Error", {}).get("Code", "")
     if code == "ValidationError":
-        return StuckError(f"CloudFormation refuses stack {name}: {error}", hint="mend the template or its parameters")
+        return StuckError(
+            f"CloudFormation refuses stack {name}: {error}", hint="mend the template or its parameters"
+        )
     return UnavailableError(
         f"CloudFormation does not do it for stack {name}: {error}",
         hint="check the credentials and permissions with `python -m pipeline doctor`",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 SLOTS = 16
 RUNTIME_PORT = 9999
 FIRST_FRONT_PORT = 8001
+CHECKER = "ELB-HealthChecker/2.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _front_text(front: Front) -> str:
 backend {front.backend}
     balance roundrobin
     option httpchk
-    http-check send meth GET uri {front.health_path} ver HTTP/1.1 hdr Host localhost hdr User-Agent ELB-HealthChecker/2.0
+    http-check send meth GET uri {front.health_path} ver HTTP/1.1 hdr Host localhost hdr User-Agent {CHECKER}
     http-check expect status {front.healthy_codes}
     default-server check inter 500ms fastinter 100ms downinter 500ms fall 2 rise 1
     server-template s 1-{SLOTS} 0.0.0.0:0 check disabled
@@ -151,7 +152,9 @@ def seat(
         if still.draining and not target.draining:
             commands.append(f"set server {backend}/{name} state drain")
     taken = {target.key for target in places.values()}
-    free = iter(sorted((n for n in slots if n not in places), key=lambda n: (n in seated, int(n.lstrip("s")))))
+    free = iter(
+        sorted((n for n in slots if n not in places), key=lambda n: (n in seated, int(n.lstrip("s"))))
+    )
     for target in wanted:
         if target.key in taken or target.draining:
             continue

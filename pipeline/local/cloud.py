@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import shutil
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PipelineError, UnavailableError
 from pipeline.local import databases
-from pipeline.local.balancer import RuntimeApi
 from pipeline.local.emulator_process import EmulatorProcess, Identity
-from pipeline.local.launch import ACCOUNT, CONFIG_LABEL, LaunchSettings, replace_text
-from pipeline.local.loopback import Ports, require_free
-from pipeline.local.parts import Engine, Part, balancer_part, fronts_of, postgres_part, registry_part
+from pipeline.local.launch import ACCOUNT
+from pipeline.local.loopback import Ports
+from pipeline.local.parts import Engine, engine_errors
+from pipeline.local.progress import Progress
 from pipeline.local.restore import Record, Restore
 from pipeline.local.spec import (
     Desired,
@@ -33,6 +28,7 @@ from pipeline.local.spec import (
     PartStatus,
     Provision,
 )
+from pipeline.local.starting import Starting
 
 __all__ = [
     "Desired",
@@ -46,8 +42,9 @@ __all__ = [
 ]
 
 Say = Callable[[str], None]
-READY_SECONDS = 30.0
 TASK_STOP_SECONDS = 10
+LOCK = "lock"
+CONTAINER_PARTS = ("registry", "postgres", "balancer")
 
 
 class LocalCloud:
@@ -71,12 +68,13 @@ class LocalCloud:
         Idempotent; under half a second when all is up. Raises UnavailableError when Docker does not answer,
         a recorded port is taken, or a part does not come up (with its last log lines).
         """
-        with self._lock():
+        with self._lock(), engine_errors():
             engine = Engine(self._id)
-            ports = self._ports.assign([*_PART_PORTS, *self._environment_names()])
+            ports = self._ports.assign(["aws", "registry", "balancer", *self._environment_names()])
             known = databases.passwords(self._state, self._environment_names())
-            self._start_parts(engine, ports, known)
-            identity = self._start_emulator(engine, ports)
+            starting = Starting(self._state, self._spec, engine, self._say)
+            starting.containers(ports, known, self._images)
+            identity = starting.emulator(self._process, ports)
             endpoints = self._endpoints(ports, known)
             self._populate(identity, endpoints)
         return endpoints
@@ -85,33 +83,38 @@ class LocalCloud:
         """Where everything is when all of it is up; None otherwise. Starts nothing."""
         if not self.status().up:
             return None
-        return self._endpoints(self._ports.known(), databases.passwords(self._state, self._environment_names()))
+        known = databases.passwords(self._state, self._environment_names())
+        return self._endpoints(self._ports.known(), known)
 
     def status(self) -> LocalStatus:
-        """Every part as it is now. Starts nothing."""
+        """Every part as it is now. Starts nothing. Raises UnavailableError when Docker does not answer."""
         ports = self._ports.known()
         recorded = {name: self._record.of(name) for name in self._environment_names()}
         images = {name: desired.image if desired else "" for name, desired in recorded.items()}
-        if not ports:
-            return LocalStatus(tuple(PartStatus(n, False, None, "never started") for n in _PARTS), images)
-        listed = Engine(self._id).containers()
-        parts = [self._container_status(name, listed.get(name), ports) for name in ("registry", "postgres", "balancer")]
-        return LocalStatus((self._emulator_status(ports), *parts), images)
+        if "aws" not in ports:
+            never = [
+                PartStatus(name, up=False, port=None, detail="never started")
+                for name in ("emulator", *CONTAINER_PARTS)
+            ]
+            return LocalStatus(tuple(never), images)
+        with engine_errors():
+            listed = Engine(self._id).containers()
+        parts = [container_status(name, listed.get(name), ports) for name in CONTAINER_PARTS]
+        return LocalStatus((self._emulator_status(ports["aws"]), *parts), images)
 
     def down(self) -> None:
         """Stops tasks, emulator and containers. Images, databases and the record of what ran stay on disk."""
-        with self._lock():
+        with self._lock(), engine_errors():
             self._down(volumes=False)
 
     def reset(self) -> None:
         """`down`, then deletes the state directory and the databases, saying what goes."""
-        with self._lock():
+        with self._lock(), engine_errors():
             self._down(volumes=True)
             for entry in sorted(self._state.iterdir()):
-                if entry.name == _LOCK:
-                    continue
-                self._say(f"deleting {entry}")
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                if entry.name != LOCK:
+                    self._say(f"deleting {entry}")
+                    _delete(entry)
             self._say("deleted the databases")
 
     def record(self, desired: Desired) -> None:
@@ -124,92 +127,13 @@ class LocalCloud:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         self._state.mkdir(parents=True, exist_ok=True)
-        with (self._state / _LOCK).open("w") as file:
+        with (self._state / LOCK).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 self._say("waiting for another process that works on the local cloud")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-    def _parts(self, ports: Mapping[str, int], known: databases.Passwords) -> list[Part]:
-        (self._state / "registry").mkdir(exist_ok=True)
-        return [
-            registry_part(self._state, ports["registry"]),
-            postgres_part(self._id, known.server),
-            balancer_part(fronts_of(self._spec.environments), ports),
-        ]
-
-    def _start_parts(self, engine: Engine, ports: Mapping[str, int], known: databases.Passwords) -> None:
-        listed = engine.containers()
-        broken = [part for part in self._parts(ports, known) if not _stands(part, listed.get(part.name))]
-        made = self._databases_file().exists() and not any(part.name == "postgres" for part in broken)
-        if broken:
-            engine.ensure_network()
-            engine.ensure_volume()
-            tags = self._images([part.image for part in broken])
-            for part in broken:
-                self._start_part(engine, part, tags[part.image], existed=part.name in listed)
-        if not made or self._databases_file().read_text("utf-8") != self._databases_text():
-            databases.set_up(engine, self._spec.app, known)
-            replace_text(self._databases_file(), self._databases_text())
-        if broken:
-            self._await_answers(engine, ports)
-
-    def _start_part(self, engine: Engine, part: Part, image: str, *, existed: bool) -> None:
-        if existed:
-            engine.discard(part.name)
-        for port in part.ports.values():
-            require_free(port, part.name, self._state / "ports.json")
-        engine.start(part, image)
-        self._say(f"{part.name}: {'replaced' if existed else 'started'}{_on(part.ports)}")
-
-    def _databases_file(self) -> Path:
-        return self._state / "databases"
-
-    def _databases_text(self) -> str:
-        return "\n".join(self._environment_names())
-
-    def _await_answers(self, engine: Engine, ports: Mapping[str, int]) -> None:
-        questions = {
-            "registry": lambda: _answers(f"http://127.0.0.1:{ports['registry']}/v2/"),
-            "balancer": lambda: _balancer_answers(ports["balancer"]),
-        }
-        for name, answers in questions.items():
-            deadline = time.monotonic() + READY_SECONDS
-            while not answers():
-                if time.monotonic() > deadline:
-                    raise UnavailableError(
-                        f"the local cloud's {name} does not answer; its last lines:\n{engine.last_lines(name)}",
-                        hint="`python -m pipeline local down` and `local up` start it afresh",
-                    )
-                time.sleep(0.05)
-
-    def _start_emulator(self, engine: Engine, ports: Mapping[str, int]) -> Identity:
-        settings = LaunchSettings(
-            self._id,
-            ports["aws"],
-            self._spec.region,
-            engine.network,
-            ports["balancer"],
-            {front.environment: front.backend for front in fronts_of(self._spec.environments)},
-        )
-        running = self._process.identity(ports["aws"])
-        if running is not None and self._launched_as(settings):
-            return running
-        existed = self._process.pid() is not None
-        self._process.stop()
-        require_free(ports["aws"], "emulator", self._state / "ports.json")
-        settings.save(self._state)
-        identity = self._process.start(ports["aws"])
-        self._say(f"emulator: {'restarted' if existed else 'started'} on port {ports['aws']} (pid {identity.pid})")
-        return identity
-
-    def _launched_as(self, settings: LaunchSettings) -> bool:
-        try:
-            return LaunchSettings.load(self._state) == settings
-        except (OSError, ValueError, TypeError):
-            return False
 
     def _endpoints(self, ports: Mapping[str, int], known: databases.Passwords) -> Endpoints:
         return Endpoints(
@@ -222,27 +146,32 @@ class LocalCloud:
         )
 
     def _populate(self, identity: Identity, endpoints: Endpoints) -> None:
-        progress = _Progress.load(self._state, identity.boot)
+        progress = Progress.load(self._state, identity.boot)
         for environment in self._spec.environments:
             if progress.provisioned.get(environment.name) != environment.provision_key:
                 self._provision(endpoints, environment)
                 progress.provisioned[environment.name] = environment.provision_key
                 progress.save(self._state)
-        names = [name for name in self._environment_names() if name not in progress.restored]
-        wanted = [desired for name in names if (desired := self._record.of(name)) and desired.count > 0]
-        if wanted:
-            self._restore(endpoints, wanted)
-        if names:
-            progress.restored.extend(names)
+        waiting = progress.to_restore(self._environment_names())
+        if waiting:
+            progress.restored += self._restore(endpoints, waiting)
             progress.save(self._state)
 
-    def _restore(self, endpoints: Endpoints, wanted: list[Desired]) -> None:
+    def _restore(self, endpoints: Endpoints, names: list[str]) -> list[str]:
+        """Brings back what was recorded; returns the environments that need no further attempt."""
+        records = {name: self._record.of(name) for name in names}
+        wanted = [desired for desired in records.values() if desired is not None and desired.count > 0]
+        if not wanted:
+            return names
         restore = Restore(endpoints, self._say)
-        begun = [(desired, restore.begin(desired)) for desired in wanted]
         with ThreadPoolExecutor(max_workers=4) as pool:
-            for desired, arn in begun:
-                if arn is not None:
-                    pool.submit(restore.finish, desired, arn)
+            back = {
+                d.environment
+                for d, good in zip(wanted, pool.map(restore.bring_back, wanted), strict=True)
+                if good
+            }
+        failed = {desired.environment for desired in wanted} - back
+        return [name for name in names if name not in failed]
 
     def _down(self, *, volumes: bool) -> None:
         engine = Engine(self._id)
@@ -256,42 +185,21 @@ class LocalCloud:
         else:
             self._say("nothing was running")
 
-    def _emulator_status(self, ports: Mapping[str, int]) -> PartStatus:
-        found = self._process.identity(ports["aws"])
+    def _emulator_status(self, port: int) -> PartStatus:
+        found = self._process.identity(port)
         if found is None:
-            return PartStatus("emulator", False, ports["aws"], f"not running; log in {self._process.log}")
-        return PartStatus("emulator", True, ports["aws"], f"pid {found.pid}")
-
-    def _container_status(self, name: str, listed: Any, ports: Mapping[str, int]) -> PartStatus:
-        if listed is None:
-            return PartStatus(name, False, ports.get(name), "no container")
-        up = listed["State"] == "running"
-        return PartStatus(name, up, ports.get(name), f"container {listed['Id'][:12]}, {listed['Status']}")
+            return PartStatus(
+                "emulator", up=False, port=port, detail=f"not running; log in {self._process.log}"
+            )
+        return PartStatus("emulator", up=True, port=port, detail=f"pid {found.pid}")
 
 
-_LOCK = "lock"
-_PARTS = ("emulator", "registry", "postgres", "balancer")
-_PART_PORTS = ("aws", "registry", "balancer")
-
-
-class _Progress:
-    """What `up` has done for the emulator that runs now; a new emulator (another boot) begins at nothing."""
-
-    def __init__(self, boot: str, provisioned: dict[str, str], restored: list[str]) -> None:
-        self.boot, self.provisioned, self.restored = boot, provisioned, restored
-
-    @classmethod
-    def load(cls, state: Path, boot: str) -> _Progress:
-        try:
-            kept = json.loads((state / "progress.json").read_text("utf-8"))
-            if kept["boot"] == boot:
-                return cls(boot, dict(kept["provisioned"]), list(kept["restored"]))
-        except (OSError, ValueError, LookupError, TypeError):
-            pass
-        return cls(boot, {}, [])
-
-    def save(self, state: Path) -> None:
-        replace_text(state / "progress.json", json.dumps(vars(self), indent=1))
+def container_status(name: str, listed: Any, ports: Mapping[str, int]) -> PartStatus:
+    """A container's part, out of the engine's listing (None when there is no such container)."""
+    if listed is None:
+        return PartStatus(name, up=False, port=ports.get(name), detail="no container")
+    detail = f"container {listed['Id'][:12]}, {listed['Status']}"
+    return PartStatus(name, up=listed["State"] == "running", port=ports.get(name), detail=detail)
 
 
 def cloud_id(state: Path) -> str:
@@ -299,25 +207,8 @@ def cloud_id(state: Path) -> str:
     return hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:10]
 
 
-def _stands(part: Part, listed: Any) -> bool:
-    return listed is not None and listed["State"] == "running" and listed["Labels"].get(CONFIG_LABEL) == part.config
-
-
-def _on(ports: Mapping[int, int]) -> str:
-    return f" on port {', '.join(str(port) for port in sorted(ports.values()))}" if ports else ""
-
-
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=2.0) as answer:
-            return int(answer.status) == 200
-    except (OSError, urllib.error.URLError):
-        return False
-
-
-def _balancer_answers(port: int) -> bool:
-    try:
-        return bool(RuntimeApi(port).slots())
-    except (OSError, ValueError, PipelineError):
-        return False
+def _delete(entry: Path) -> None:
+    if entry.is_dir():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()

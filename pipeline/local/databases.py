@@ -31,12 +31,12 @@ class Passwords:
 def passwords(state: Path, environments: Sequence[str]) -> Passwords:
     """The passwords, made at random the first time and kept in a file that only the owner reads."""
     file = state / "passwords.json"
-    known = json.loads(file.read_text("utf-8")) if file.exists() else {"server": _new(), "environments": {}}
-    missing = [name for name in environments if name not in known["environments"]]
-    if missing or not file.exists():
-        known["environments"].update({name: _new() for name in missing})
-        replace_text(file, json.dumps(known, indent=1), mode=0o600)
-    return Passwords(known["server"], known["environments"])
+    kept = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    known = {name: _new() for name in environments} | dict(kept.get("environments", {}))
+    server = str(kept.get("server") or _new())
+    if not kept or len(known) > len(kept["environments"]):
+        replace_text(file, json.dumps({"server": server, "environments": known}, indent=1), mode=0o600)
+    return Passwords(server, known)
 
 
 def _new() -> str:
@@ -57,15 +57,19 @@ def database_urls(app: str, known: Passwords) -> dict[str, str]:
 
 
 def set_up_sql(app: str, known: Passwords) -> str:
-    """psql's script that makes every role and database that is missing and sets the passwords."""
+    """The script for psql that makes every role and database that is missing and sets the passwords.
+
+    Names are of lower-case letters, digits and underscores, passwords of hex digits: nothing needs quoting.
+    """
     lines = []
     for environment, password in known.environments.items():
         name = database_name(app, environment)
+        no_role = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}')"
+        no_database = f"NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}')"
         lines += [
-            f"SELECT 'CREATE ROLE {name}' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') \\gexec",
+            f"SELECT 'CREATE ROLE {name}' WHERE {no_role} \\gexec",
             f"ALTER ROLE {name} LOGIN PASSWORD '{password}';",
-            f"SELECT 'CREATE DATABASE {name} OWNER {name}'"
-            f" WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec",
+            f"SELECT 'CREATE DATABASE {name} OWNER {name}' WHERE {no_database} \\gexec",
         ]
     return "\n".join(lines) + "\n"
 
@@ -77,7 +81,7 @@ def set_up(engine: Engine, app: str, known: Passwords) -> None:
         if time.monotonic() > deadline:
             raise _failed(engine.last_lines("postgres"))
         time.sleep(0.1)
-    script = "/tmp/onedigest-set-up.sql"
+    script = "/onedigest-set-up.sql"
     engine.put("postgres", {script: set_up_sql(app, known)})
     psql = ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-f", script]
     code, output = engine.execute("postgres", psql, user="postgres")

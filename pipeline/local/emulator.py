@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     try:
         serve(LaunchSettings.load(parser.parse_args(arguments).state))
     except PipelineError as error:
-        print(f"error: {error.message}\nnext: {error.hint}", file=sys.stderr)
+        logging.getLogger("onedigest").error("error: %s\nnext: %s", error.message, error.hint)
         return int(error.exit_code)
     return 0
 
@@ -80,7 +80,9 @@ async def _serve(settings: LaunchSettings, sync: BalancerSync) -> None:
     config.keep_alive_timeout = 75
     # The state is thrown away, and the cloud stops the containers itself: nothing is gained by a slow farewell.
     signal.signal(signal.SIGTERM, _leave)
-    await hypercorn.serve(with_identity(application, settings, sync), config, shutdown_trigger=asyncio.Event().wait)
+    await hypercorn.serve(
+        with_identity(application, settings, sync), config, shutdown_trigger=asyncio.Event().wait
+    )
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
@@ -89,7 +91,6 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def with_identity(application: Asgi, settings: LaunchSettings, sync: BalancerSync) -> Asgi:
     """The emulator, answering on one more path who it is, so that nobody takes another's for theirs."""
-
     boot = uuid.uuid4().hex
 
     async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -54,8 +54,12 @@ class EmulatorProcess:
     def start(self, port: int) -> Identity:
         """Starts the process and waits for its answer. Raises UnavailableError with its last log lines."""
         root = Path(__file__).resolve().parents[2]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "COVERAGE_", "COV_CORE"))}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+        environment = {
+            k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "COVERAGE_", "COV_CORE"))
+        }
+        environment["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(root), os.environ.get("PYTHONPATH", "")])
+        )
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.local.emulator", "--state", str(self._state)],
@@ -77,7 +81,8 @@ class EmulatorProcess:
     def _failed(self, port: int, code: int | None) -> UnavailableError:
         how = f"ended with {code}" if code is not None else f"did not answer on port {port} ({holder(port)})"
         return UnavailableError(
-            f"the local AWS emulator {how}; its last lines:\n{self.last_lines()}", hint=f"the whole log is {self.log}"
+            f"the local AWS emulator {how}; its last lines:\n{self.last_lines()}",
+            hint=f"the whole log is {self.log}",
         )
 
     def last_lines(self, count: int = 15) -> str:
@@ -97,11 +102,18 @@ class EmulatorProcess:
         ours = b"pipeline.local.emulator" in command and str(self._state).encode() in command
         return pid if ours else None
 
+    def was_started(self) -> bool:
+        """True when it was started and not stopped by us since: it runs, or it died."""
+        return self._pid_file.exists()
+
     def stop(self) -> None:
         """Ends the process: SIGTERM, then SIGKILL."""
         pid = self.pid()
-        if pid is None:
-            return
+        if pid is not None:
+            self._end(pid)
+        self._pid_file.unlink(missing_ok=True)
+
+    def _end(self, pid: int) -> None:
         _signal(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while self.pid() is not None and time.monotonic() < deadline:
@@ -110,7 +122,6 @@ class EmulatorProcess:
         if self.pid() is not None:
             _signal(pid, signal.SIGKILL)
             _reap(pid)
-        self._pid_file.unlink(missing_ok=True)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

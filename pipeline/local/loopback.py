@@ -86,7 +86,9 @@ def holder(port: int, proc: Path = Path("/proc")) -> str:
     inodes = set(_listening_inodes(port, proc))
     for process in proc.iterdir() if inodes else ():
         if process.name.isdigit() and inodes & _socket_inodes(process):
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            command = (
+                (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            )
             return f"pid {process.name} ({command or 'no command line'})"
     return "a program that /proc does not show"
 

@@ -8,17 +8,23 @@ import json
 import os
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import docker
+import requests
+import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from pipeline.errors import UnavailableError
 from pipeline.local.balancer import FIRST_FRONT_PORT, RUNTIME_PORT, Front, configuration
 from pipeline.local.launch import CLOUD_LABEL, CONFIG_LABEL, PART_LABEL
+
+# What comes of an engine that refuses, is away, or cuts a stream.
+ENGINE_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
 
 REGISTRY_IMAGE = "registry:2"
 POSTGRES_IMAGE = "postgres:15-bookworm"
@@ -65,19 +71,32 @@ def postgres_part(cloud: str, password: str) -> Part:
 def balancer_part(fronts: Sequence[Front], ports: Mapping[str, int]) -> Part:
     """HAProxy with one front end an environment."""
     published = {RUNTIME_PORT: ports["balancer"]} | {front.port: ports[front.environment] for front in fronts}
-    return Part("balancer", BALANCER_IMAGE, published, {}, {"/usr/local/etc/haproxy/haproxy.cfg": configuration(fronts)})
+    files = {"/usr/local/etc/haproxy/haproxy.cfg": configuration(fronts)}
+    return Part("balancer", BALANCER_IMAGE, published, {}, files)
 
 
 def fronts_of(environments: Sequence[Any]) -> list[Front]:
     """Front ends for the environments, in their order."""
     return [
-        Front(e.name, FIRST_FRONT_PORT + index, e.health_path, e.healthy_codes) for index, e in enumerate(environments)
+        Front(e.name, FIRST_FRONT_PORT + index, e.health_path, e.healthy_codes)
+        for index, e in enumerate(environments)
     ]
 
 
 def volume_name(cloud: str) -> str:
     """The database's volume."""
     return f"onedigest-{cloud}-postgres"
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """Inside, what the engine refuses or does not answer becomes an UnavailableError."""
+    try:
+        yield
+    except ENGINE_ERRORS as error:
+        raise UnavailableError(
+            f"the Docker engine does not do it: {error}", hint="run `python -m pipeline doctor`"
+        ) from error
 
 
 class Engine:

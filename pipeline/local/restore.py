@@ -17,9 +17,11 @@ from pipeline.local.launch import replace_text
 from pipeline.local.spec import Desired, Endpoints
 
 WAIT_SECONDS = 120.0
-_NOT_REGISTERED = frozenset(
-    ("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt")
-    + ("registeredBy", "deregisteredAt")
+_READ_ONLY = frozenset(
+    (
+        *("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities"),
+        *("registeredAt", "registeredBy", "deregisteredAt"),
+    )
 )
 
 
@@ -58,8 +60,8 @@ def client(service: str, endpoints: Endpoints) -> Any:
 
 
 def merged(live: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """The recorded definition with what belongs to the new stack (roles, secrets' ARNs, log group) taken from `live`."""
-    definition = {k: v for k, v in recorded.items() if k not in _NOT_REGISTERED and v not in (None, "", [], {})}
+    """The recorded definition, with roles, secrets' ARNs and log group as the new stack has them (`live`)."""
+    definition = {k: v for k, v in recorded.items() if k not in _READ_ONLY and v not in (None, "", [], {})}
     for key in ("executionRoleArn", "taskRoleArn"):
         if live.get(key):
             definition[key] = live[key]
@@ -74,7 +76,10 @@ def _merged_container(live: Mapping[str, Any], recorded: Mapping[str, Any]) -> d
     sources = {secret["name"]: secret["valueFrom"] for secret in live.get("secrets", [])}
     container = dict(recorded)
     if "secrets" in container:
-        container["secrets"] = [{**s, "valueFrom": sources.get(s["name"], s["valueFrom"])} for s in container["secrets"]]
+        container["secrets"] = [
+            {"name": secret["name"], "valueFrom": sources.get(secret["name"], secret["valueFrom"])}
+            for secret in container["secrets"]
+        ]
     if live.get("logConfiguration"):
         container["logConfiguration"] = live["logConfiguration"]
     return container
@@ -88,35 +93,52 @@ class Restore:
         self._ecs = client("ecs", endpoints)
         self._say = say
 
-    def begin(self, desired: Desired) -> str | None:
-        """Registers and rolls out; returns the task definition to wait for, None when that could not be asked for."""
+    def bring_back(self, desired: Desired) -> bool:
+        """Rolls the record out unless it runs already; waits until it runs or has failed, and says which."""
         try:
-            live = self._service(desired)
-            definition = self._ecs.describe_task_definition(taskDefinition=live["taskDefinition"])["taskDefinition"]
-            arn = self._ecs.register_task_definition(**merged(definition, desired.definition))
-            name = str(arn["taskDefinition"]["taskDefinitionArn"])
-            self._ecs.update_service(
-                cluster=desired.cluster, service=desired.service, taskDefinition=name, desiredCount=desired.count
-            )
+            if self._runs(desired):
+                return True
+            arn = self._roll_out(desired)
+            why = self._failure(desired, arn)
         except (ClientError, BotoCoreError, LookupError) as error:
-            self._say(f"{desired.environment}: does NOT run {desired.image} again: {error}")
-            return None
-        return name
+            why = str(error)
+        if why:
+            self._say(f"{desired.environment}: does NOT run {desired.image} again: {why}")
+        else:
+            self._say(f"{desired.environment}: runs {desired.image} again ({desired.count} tasks)")
+        return not why
 
-    def finish(self, desired: Desired, arn: str) -> bool:
-        """Waits until it runs or has failed, and says which."""
+    def _runs(self, desired: Desired) -> bool:
+        service = self._service(desired)
+        image = self._definition(service)["containerDefinitions"][0]["image"]
+        return bool(image == desired.image and service["runningCount"] >= desired.count)
+
+    def _roll_out(self, desired: Desired) -> str:
+        live = self._definition(self._service(desired))
+        answer = self._ecs.register_task_definition(**merged(live, desired.definition))
+        arn = str(answer["taskDefinition"]["taskDefinitionArn"])
+        self._ecs.update_service(
+            cluster=desired.cluster, service=desired.service, taskDefinition=arn, desiredCount=desired.count
+        )
+        return arn
+
+    def _failure(self, desired: Desired, arn: str) -> str:
+        """Why it does not run; the empty string once it does."""
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             service = self._service(desired)
             primary = next(d for d in service["deployments"] if d["status"] == "PRIMARY")
             if primary["taskDefinition"] != arn or primary["rolloutState"] == "FAILED":
-                break
+                return self._why_stopped(desired)
             if primary["rolloutState"] == "COMPLETED" and service["runningCount"] >= desired.count:
-                self._say(f"{desired.environment}: runs {desired.image} again ({service['runningCount']} tasks)")
-                return True
+                return ""
             time.sleep(0.2)
-        self._say(f"{desired.environment}: does NOT run {desired.image} again: {self._why(desired)}")
-        return False
+        return f"not healthy within {WAIT_SECONDS:.0f} s; `python -m pipeline status` shows how far it is"
+
+    def _definition(self, service: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer = self._ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
+        found: Mapping[str, Any] = answer["taskDefinition"]
+        return found
 
     def _service(self, desired: Desired) -> Mapping[str, Any]:
         answer = self._ecs.describe_services(cluster=desired.cluster, services=[desired.service])
@@ -125,9 +147,11 @@ class Restore:
         found: Mapping[str, Any] = answer["services"][0]
         return found
 
-    def _why(self, desired: Desired) -> str:
-        arns = self._ecs.list_tasks(cluster=desired.cluster, serviceName=desired.service, desiredStatus="STOPPED")
-        if not arns["taskArns"]:
-            return f"not healthy within {WAIT_SECONDS:.0f} s; `python -m pipeline status` shows how far it is"
-        tasks = self._ecs.describe_tasks(cluster=desired.cluster, tasks=arns["taskArns"][-1:])["tasks"]
+    def _why_stopped(self, desired: Desired) -> str:
+        listed = self._ecs.list_tasks(
+            cluster=desired.cluster, serviceName=desired.service, desiredStatus="STOPPED"
+        )
+        if not listed["taskArns"]:
+            return "its deployment failed before a task was started"
+        tasks = self._ecs.describe_tasks(cluster=desired.cluster, tasks=listed["taskArns"][-1:])["tasks"]
         return str(tasks[0].get("stoppedReason") or "its tasks stopped without a reason")

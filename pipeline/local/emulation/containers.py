@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 from pipeline.local.emulation.ground import Emulator
 from pipeline.local.launch import CLOUD_LABEL, PART_LABEL, LaunchSettings
+from pipeline.local.parts import ENGINE_ERRORS
 
 SECOND = 1_000_000_000
 MEBIBYTE = 1024 * 1024
@@ -18,7 +20,9 @@ ESSENTIAL_EXITED = "Essential container in task exited"
 
 def run_options(definition: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, Any]:
     """docker-py's `run` arguments for what a container definition asks and the emulator ignores."""
-    options: dict[str, Any] = {"log_config": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}}
+    options: dict[str, Any] = {
+        "log_config": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
+    }
     memory = int(container.get("memory") or definition.get("memory") or 0)
     shares = int(container.get("cpu") or definition.get("cpu") or 0)
     if memory:
@@ -65,6 +69,15 @@ def health_check(asked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def plain_reason(reason: str) -> str:
+    """A start failure without docker-py's request line: `Kind: what the engine said`."""
+    kind = reason.split(":", 1)[0]
+    said = re.search(
+        r'Client Error for [^(]*\("(.*)"\)$|Server Error for [^(]*\("(.*)"\)$', reason, re.DOTALL
+    )
+    return f"{kind}: {said.group(1) or said.group(2)}" if said else reason
+
+
 class Containers:
     """Runs, watches and reports the containers of tasks."""
 
@@ -85,8 +98,12 @@ class Containers:
         kwargs: dict[str, Any] = self._build(cdef, td, env, port_bindings, *rest)
         task_id = rest[2]
         kwargs.pop("extra_hosts", None)
-        kwargs.update(run_options(td, cdef), name=f"onedigest-{self._settings.cloud}-{task_id[:8]}-{cdef['name']}")
-        kwargs["labels"].update({CLOUD_LABEL: self._settings.cloud, PART_LABEL: "task", **cdef.get("dockerLabels", {})})
+        kwargs.update(
+            run_options(td, cdef), name=f"onedigest-{self._settings.cloud}-{task_id[:8]}-{cdef['name']}"
+        )
+        kwargs["labels"].update(
+            {CLOUD_LABEL: self._settings.cloud, PART_LABEL: "task", **cdef.get("dockerLabels", {})}
+        )
         if "network" in kwargs:
             kwargs["network"] = self._settings.network
         return kwargs
@@ -99,16 +116,21 @@ class Containers:
                 record["imageDigest"] = record["image"].split("@", 1)[1]
         return records
 
-    def register(self, task_arn: str, cluster_arn: str, td: Any, cdef: Any, launch_type: str, *rest: Any) -> Any:
+    def register(
+        self, task_arn: str, cluster_arn: str, td: Any, cdef: Any, launch_type: str, *rest: Any
+    ) -> Any:
         """Registers the task's metadata; its environment gets no endpoint that it could not reach."""
         _environment, *others = rest
         return self._register(task_arn, cluster_arn, td, cdef, launch_type, {}, *others)
 
-    def mark_stopped(self, task_arn: str, task: Any, reason: str, code: str, exit_code: int | None = None) -> Any:
+    def mark_stopped(
+        self, task_arn: str, task: Any, reason: str, code: str, exit_code: int | None = None
+    ) -> Any:
         """Tells why a container died before the emulator removes it."""
         if code == "EssentialContainerExited":
             reason = OUT_OF_MEMORY if self._note_out_of_memory(task) else ESSENTIAL_EXITED
         elif code == "TaskFailedToStart":
+            reason = plain_reason(reason)
             self._note_failed_start(task, reason)
         return self._mark_stopped(task_arn, task, reason, code, exit_code=exit_code)
 
@@ -127,8 +149,10 @@ class Containers:
 
     def _state(self, docker_id: str) -> Mapping[str, Any]:
         try:
-            state: Mapping[str, Any] = self._emulator.ecs._get_docker().api.inspect_container(docker_id)["State"]
-        except Exception as error:  # removed meanwhile, or the engine is away: nothing is known of it
+            state: Mapping[str, Any] = self._emulator.ecs._get_docker().api.inspect_container(docker_id)[
+                "State"
+            ]
+        except ENGINE_ERRORS as error:  # removed meanwhile, or the engine is away: nothing is known of it
             self._emulator.ecs.logger.debug("no state of %s: %s", docker_id[:12], error)
             return {}
         return state
@@ -137,7 +161,9 @@ class Containers:
         """Waits for each container's end without polling, and follows container health checks where there are any."""
         ecs = self._emulator.ecs
         for docker_id in list(task.get("_docker_ids") or []):
-            self._emulator.background(f"exit-{docker_id[:8]}", self._await_exit, task, docker_client, docker_id)
+            self._emulator.background(
+                f"exit-{docker_id[:8]}", self._await_exit, task, docker_client, docker_id
+            )
         if self._has_health_check(task):
             task["_health_checked"] = True
             self._emulator.background("healthcheck", self._follow_health, task)
@@ -152,7 +178,7 @@ class Containers:
         while ecs._task_is_active(task["taskArn"], task):
             try:
                 docker_client.api.wait(docker_id, timeout=None)
-            except Exception as error:  # an engine that restarts is no exit of the task
+            except ENGINE_ERRORS as error:  # an engine that restarts is no exit of the task
                 ecs.logger.debug("waiting for %s: %s", docker_id[:12], error)
                 time.sleep(1.0)
             ecs._maybe_mark_stopped(task, docker_client)
@@ -216,7 +242,7 @@ class Logs:
                 for chunk in container.logs(stream=True, follow=True):
                     *lines, rest = (rest + chunk).split(b"\n")
                     self._emit(config, lines)
-            except Exception as error:  # the engine cut the stream; what came is kept
+            except ENGINE_ERRORS as error:  # the engine cut the stream; what came is kept
                 ecs.logger.debug("log stream of %s ended: %s", container.id[:12], error)
             self._emit(config, [rest] if rest else [])
 
@@ -228,7 +254,9 @@ class Logs:
             {
                 "logGroupName": config["group"],
                 "logStreamName": config["stream"],
-                "logEvents": [{"timestamp": now, "message": line.decode("utf-8", "replace")} for line in lines],
+                "logEvents": [
+                    {"timestamp": now, "message": line.decode("utf-8", "replace")} for line in lines
+                ],
             }
         )
 
@@ -244,5 +272,5 @@ class Logs:
             if thread is not None:
                 thread.join(timeout=3.0)
             docker_client.api.remove_container(docker_id, v=True, force=True)
-        except Exception as error:  # gone already, or removed at the next start by its label
+        except ENGINE_ERRORS as error:  # gone already, or removed at the next start by its label
             self._emulator.ecs.logger.debug("removing %s: %s", docker_id[:12], error)

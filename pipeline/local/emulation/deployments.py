@@ -54,16 +54,16 @@ class Deployments:
     def complete(self, cluster: str, key: str, expected_deployment_id: str | None = None) -> None:
         """Completes a stable deployment, and says so."""
         service = self._emulator.ecs._services.get(key)
-        before = self._emulator.ecs._primary_deployment(service) if service else None
-        pending = before is not None and before.get("rolloutState") == "IN_PROGRESS"
+        primary = (self._emulator.ecs._primary_deployment(service) if service else None) or {}
+        pending = primary.get("rolloutState") == "IN_PROGRESS"
         self._complete(cluster, key, expected_deployment_id=expected_deployment_id)
-        if pending and before["rolloutState"] == "COMPLETED":
-            before["_completed"] = monotonic()
-            before["rolloutStateReason"] = f"ECS deployment {before['id']} completed."
-            events.say(self._emulator, service, f"(deployment {before['id']}) deployment completed.")
+        if pending and primary.get("rolloutState") == "COMPLETED":
+            primary["_completed"] = monotonic()
+            primary["rolloutStateReason"] = f"ECS deployment {primary['id']} completed."
+            events.say(self._emulator, service, f"(deployment {primary['id']}) deployment completed.")
             events.say(self._emulator, service, "has reached a steady state.")
 
-    def failed(self, task: Any, digest_resolution_failed: bool = False) -> None:
+    def failed(self, task: Any, *, digest_resolution_failed: bool = False) -> None:
         """Counts a failed task: towards the circuit breaker, and towards the wait before the next one."""
         found = service_of(self._emulator, task)
         deployment = self._emulator.ecs._deployment_for_task(found[1], task) if found else None
@@ -98,7 +98,9 @@ class Deployments:
             return ecs.json_response({"tasks": [], "failures": []})
         answer = self._start(data)
         for task in json.loads(answer[2]).get("tasks", []):
-            events.say(self._emulator, service, f"has started 1 tasks: (task {events.short(task['taskArn'])}).")
+            events.say(
+                self._emulator, service, f"has started 1 tasks: (task {events.short(task['taskArn'])})."
+            )
         return answer
 
     def _later(self, deployment: Any, wait: float, cluster: str, key: str) -> None:
@@ -120,7 +122,9 @@ class Deployments:
         """DescribeServices: draining deployments are listed until their tasks are gone, failed ones for a while."""
         ecs = self._emulator.ecs
         for service in ecs._services.values():
-            with ecs.resource_lock("ecs-service", f"{events.short(service['clusterArn'])}/{service['serviceName']}"):
+            with ecs.resource_lock(
+                "ecs-service", f"{events.short(service['clusterArn'])}/{service['serviceName']}"
+            ):
                 service["deployments"] = shown(service["deployments"], monotonic())
         status, headers, body = self._describe(data)
         answer = json.loads(body)
@@ -135,7 +139,10 @@ class Deployments:
             deployment = task.get("_draining_deployment")
             if not deployment or deployment["id"] in listed or task["lastStatus"] not in STOPPING:
                 continue
-            if task.get("clusterArn") != view["clusterArn"] or task.get("group") != f"service:{view['serviceName']}":
+            if (
+                task.get("clusterArn") != view["clusterArn"]
+                or task.get("group") != f"service:{view['serviceName']}"
+            ):
                 continue
             record = self._emulator.ecs._sanitize(deployment)
             found[record["id"]] = {**record, "status": "ACTIVE", "desiredCount": 0, "runningCount": 0}

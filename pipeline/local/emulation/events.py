@@ -12,7 +12,11 @@ KEPT = 100
 def say(emulator: Emulator, service: Any, text: str) -> None:
     """Puts an event on top of the service's list, which keeps the last hundred."""
     ecs = emulator.ecs
-    event = {"id": ecs.new_uuid(), "createdAt": ecs._iso(), "message": f"(service {service['serviceName']}) {text}"}
+    event = {
+        "id": ecs.new_uuid(),
+        "createdAt": ecs._iso(),
+        "message": f"(service {service['serviceName']}) {text}",
+    }
     service["events"][:] = [event, *service["events"]][:KEPT]
 
 

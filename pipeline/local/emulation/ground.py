@@ -47,7 +47,10 @@ def check() -> None:
         raise UnavailableError("the AWS emulator ministack is not installed", hint=_HINT) from error
     if found != VERSION:
         raise UnavailableError(f"ministack {found} is installed; the local cloud needs {VERSION}", hint=_HINT)
-    for module, why in (("docker", "ECS would only pretend to run tasks"), ("cryptography", "KMS keys would fail")):
+    for module, why in (
+        ("docker", "ECS would only pretend to run tasks"),
+        ("cryptography", "KMS keys would fail"),
+    ):
         if importlib.util.find_spec(module) is None:
             raise UnavailableError(f"the package {module} is not importable: {why}", hint=_HINT)
 

@@ -74,7 +74,9 @@ class Stability:
             self._schedule(cluster_name, svc_key, account_id, region, healthy_task=healthy_task)
             return
         arguments = (cluster_name, svc_key, healthy_task)
-        self._emulator.background(f"health-{events.short(healthy_task['taskArn'])[:8]}", self._follow, *arguments)
+        self._emulator.background(
+            f"health-{events.short(healthy_task['taskArn'])[:8]}", self._follow, *arguments
+        )
 
     def _judged(self, service: Any, task: Any) -> bool:
         return bool(task.get("_health_checked")) or target_of(self._emulator, service, task) is not None
@@ -137,7 +139,9 @@ class Stability:
 
 
 def _group_arn(service: Mapping[str, Any]) -> str:
-    return next((b["targetGroupArn"] for b in service.get("loadBalancers") or [] if b.get("targetGroupArn")), "")
+    return next(
+        (b["targetGroupArn"] for b in service.get("loadBalancers") or [] if b.get("targetGroupArn")), ""
+    )
 
 
 def _group(service: Mapping[str, Any]) -> str:

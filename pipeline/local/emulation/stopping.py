@@ -35,7 +35,9 @@ class Stopping:
         cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
         task = ecs._resolve_task(data.get("task", ""), cluster) if cluster else None
         if task is None:
-            return ecs.error_response_json("InvalidParameterException", "The referenced task was not found.", 400)
+            return ecs.error_response_json(
+                "InvalidParameterException", "The referenced task was not found.", 400
+            )
         self.stop(task, data.get("reason", "Task stopped by user"), code)
         return ecs.json_response({"task": ecs._sanitize(task)})
 
@@ -53,7 +55,9 @@ class Stopping:
             return False
         delay = self._delay(service)
         if service is not None:
-            what = "draining connections on 1 tasks" if delay else f"stopped 1 running tasks: (task {_id(task)})"
+            what = (
+                "draining connections on 1 tasks" if delay else f"stopped 1 running tasks: (task {_id(task)})"
+            )
             events.say(self._emulator, service, f"has {'begun ' if delay else ''}{what}.")
         self._emulator.background(f"stop-{_id(task)[:8]}", self._finish, task, delay)
         return True
@@ -99,7 +103,9 @@ class Stopping:
     def _stop_containers(self, task: Any) -> None:
         ecs = self._emulator.ecs
         definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
-        limits = [int(c.get("stopTimeout") or STOP_TIMEOUT) for c in definition.get("containerDefinitions", [])]
+        limits = [
+            int(c.get("stopTimeout") or STOP_TIMEOUT) for c in definition.get("containerDefinitions", [])
+        ]
         for index, docker_id in enumerate(list(task.get("_docker_ids") or [])):
             limit = limits[index] if index < len(limits) else STOP_TIMEOUT
             code = self._stop_container(docker_id, limit)
@@ -112,7 +118,7 @@ class Stopping:
             container.stop(timeout=limit)
             container.reload()
             return int(container.attrs["State"]["ExitCode"])
-        except Exception as error:  # the engine's answer is only a figure in the record; the clean-up follows anyway
+        except ENGINE_ERRORS as error:  # the exit code stays unknown; the clean-up follows anyway
             self._emulator.ecs.logger.warning("could not stop container %s: %s", docker_id[:12], error)
             return None
 

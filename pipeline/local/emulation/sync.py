@@ -54,7 +54,9 @@ class BalancerSync:
         slots = self._api.slots()
         commands = []
         for environment, backend in self._backends.items():
-            orders, seats = seat(backend, slots.get(backend, {}), self._seated.get(backend, {}), wanted[environment])
+            orders, seats = seat(
+                backend, slots.get(backend, {}), self._seated.get(backend, {}), wanted[environment]
+            )
             commands += orders
             self._seated[backend] = seats
         if commands:

@@ -40,7 +40,9 @@ class HealthBoard:
         self._known: dict[tuple[str, str, int, str], Health] = {}
         self._since: dict[tuple[str, str, int, str], float] = {}
 
-    def publish(self, slots: Mapping[str, Slot], seated: Seating, wanted: Iterable[Target], now: float) -> None:
+    def publish(
+        self, slots: Mapping[str, Slot], seated: Seating, wanted: Iterable[Target], now: float
+    ) -> None:
         """Takes over what the slots say of the targets in them; targets without a slot stay `initial`."""
         places = {target.key: slots.get(name) for name, target in seated.items()}
         with self._lock:

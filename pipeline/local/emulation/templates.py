@@ -8,8 +8,10 @@ from typing import Any
 from pipeline.local.emulation.ground import Emulator
 
 _WHOLE = frozenset(
-    ("containerPort", "hostPort", "cpu", "memory", "memoryReservation", "stopTimeout", "startTimeout", "interval")
-    + ("timeout", "retries", "startPeriod", "size", "softLimit", "hardLimit")
+    (
+        *("containerPort", "hostPort", "cpu", "memory", "memoryReservation", "stopTimeout", "startTimeout"),
+        *("interval", "timeout", "retries", "startPeriod", "size", "softLimit", "hardLimit"),
+    )
 )
 _YES_NO = frozenset(("essential", "readonlyRootFilesystem", "privileged", "readOnly", "initProcessEnabled"))
 _MAPS = frozenset(("options", "dockerLabels"))
@@ -23,7 +25,9 @@ def container_definition(properties: Any, name: str = "") -> Any:
     if isinstance(properties, Mapping):
         keep = name in _MAPS
         return {
-            (key if keep else key[:1].lower() + key[1:]): container_definition(value, _api_key(key, keep))
+            (key if keep else key[:1].lower() + key[1:]): container_definition(
+                value, _api_key(key, inside_map=keep)
+            )
             for key, value in properties.items()
         }
     if isinstance(properties, list):
@@ -31,7 +35,7 @@ def container_definition(properties: Any, name: str = "") -> Any:
     return _typed(name, properties)
 
 
-def _api_key(key: str, inside_map: bool) -> str:
+def _api_key(key: str, *, inside_map: bool) -> str:
     return "" if inside_map else key[:1].lower() + key[1:]
 
 
@@ -69,11 +73,14 @@ class Templates:
         ecs = self._emulator.ecs
         count = int(properties.get("DesiredCount", 1))
         balancers = [
-            {**b, "ContainerPort": int(b.get("ContainerPort", 80))} for b in properties.get("LoadBalancers") or []
+            {**b, "ContainerPort": int(b.get("ContainerPort", 80))}
+            for b in properties.get("LoadBalancers") or []
         ]
         asked = {**properties, "DesiredCount": count, "LoadBalancers": balancers}
         arn, attributes = self._create_service(logical_id, asked, stack)
-        service = ecs._services[f"{ecs._resolve_cluster_name(properties.get('Cluster', 'default'))}/{attributes['Name']}"]
+        service = ecs._services[
+            f"{ecs._resolve_cluster_name(properties.get('Cluster', 'default'))}/{attributes['Name']}"
+        ]
         service["healthCheckGracePeriodSeconds"] = int(properties.get("HealthCheckGracePeriodSeconds") or 0)
         service["enableExecuteCommand"] = str(properties.get("EnableExecuteCommand", False)).lower() == "true"
         return arn, attributes
