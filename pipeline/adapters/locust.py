@@ -21,8 +21,6 @@ PLUGIN = Path(__file__).with_name("locust_plugin.py")
 _OURS = PLUGIN.parents[2]
 _LAST_LINES = 8
 _EVERY = 0.25
-_STARTUP = 60.0
-"""Seconds that starting Locust and ending it may take beyond the load itself."""
 _CHECK = 60.0
 _POLITE = 3.0
 
@@ -32,17 +30,26 @@ class Locust:
 
     `python` is the interpreter that has Locust. `root` is the folder the locustfile's imports are relative to.
     `environ` is what the locustfile sees of the environment; Locust's own variables are taken out of it. `grace` is
-    how many seconds answers are waited for when the load has ended. The process ends with ours, even on kill -9.
+    how many seconds answers are waited for when the load has ended, `slack` how many more starting and ending Locust
+    may take. The process ends with ours, even on kill -9.
     """
 
     def __init__(
-        self, python: str, clock: Clock, *, root: Path, environ: Mapping[str, str], grace: float = 5.0
+        self,
+        python: str,
+        clock: Clock,
+        *,
+        root: Path,
+        environ: Mapping[str, str],
+        grace: float = 5.0,
+        slack: float = 60.0,
     ) -> None:
         self._python = python
         self._clock = clock
         self._root = root
         self._environ = {key: value for key, value in environ.items() if not key.startswith("LOCUST_")}
         self._grace = grace
+        self._slack = slack
 
     def check(self, locustfile: Path) -> None:
         """Imports the locustfile in a process of its own.
@@ -92,7 +99,7 @@ class Locust:
         except (ValueError, KeyError, TypeError) as error:
             raise self._undecided(f"its record is not in form ({error!r})", log) from error
         if not ended:
-            fault = fault or "Locust did not end in time"
+            fault = f"Locust did not end in time{': ' if fault else ''}{fault}"
         if fault:
             raise self._undecided(fault, log)
         return summarise(lines, shape)
@@ -116,7 +123,7 @@ class Locust:
                     progress.share(*progress_of(line, shape))
             return status
 
-        deadline = self._clock.monotonic() + shape.lead + shape.duration + self._grace + _STARTUP
+        deadline = self._clock.monotonic() + shape.lead + shape.duration + self._grace + self._slack
         return poll(look, _EVERY, deadline, self._clock) is not None
 
     @contextlib.contextmanager

@@ -76,7 +76,6 @@ class Recorder:
         self._origin = self._interval.began
         self._opens = self._origin + self._plan["lead"]
         self._closes = self._opens + self._plan["duration"]
-        self._write({"kind": "begin", "pid": os.getpid(), "wall": time.time(), "users": self._plan["users"]})
         gevent.spawn(self._watch_lag)
         gevent.spawn(self._guarded, environment)
 
@@ -144,6 +143,9 @@ class Recorder:
     def _run(self, environment: Environment) -> None:
         runner = environment.runner
         assert runner is not None
+        self._write(
+            {"kind": "begin", "pid": os.getpid(), "wall": self._interval.wall, "users": self._plan["users"]}
+        )
         tick = self._origin
         while time.monotonic() < self._closes:
             tick = min(max(tick, time.monotonic() - 1) + 1, self._closes)

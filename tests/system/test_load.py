@@ -31,6 +31,9 @@ LIMITS = LoadLimits(
 # What is under test here is the verdict on the service, on a machine that other work may keep busy.
 PATIENT = GeneratorLimits(max_cpu=1.0, max_lag_share=1.0, min_delivered=0.5)
 
+BLOCKING = "    @task\n    def go(self):\n        end = time.monotonic() + 60\n"
+BLOCKING += "        while time.monotonic() < end:\n            pass"
+
 
 def shape(locustfile: str = "journey.py", duration: float = 2.0) -> LoadShape:
     return LoadShape(Path(locustfile), users=8, spawn_rate=8, warmup=0.5, duration=duration)
@@ -173,6 +176,7 @@ def test_a_load_shape_of_the_locustfile_does_not_replace_ours(tmp_path: Path) ->
     [
         ("os._exit(0)", "breaks off after"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "breaks off after"),
+        ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (999, 999))", "breaks off after"),
         ("time.time = lambda real=time.time: real() + 3600", "clock jumped"),
     ],
 )
@@ -202,6 +206,17 @@ def test_a_crash_before_the_first_user_is_told_with_locusts_words(tmp_path: Path
     with pytest.raises(UndecidedError, match="before it had started a user") as caught:
         locust(root).run(shape(), "http://127.0.0.1:9", tmp_path / "run", RecordedProgress())
     assert "RuntimeError: no data set" in caught.value.message
+
+
+def test_a_locust_that_hangs_is_ended(tmp_path: Path) -> None:
+    root = write(tmp_path / "root", BLOCKING)
+    generator = Locust(sys.executable, SystemClock(), root=root, environ=os.environ, grace=0.5, slack=8)
+    with (
+        TargetServer() as target,
+        pytest.raises(UndecidedError, match="did not end in time: its record breaks off"),
+    ):
+        generator.run(shape(duration=0.5), target.url, tmp_path / "run", RecordedProgress())
+    assert not alive(pid_of(tmp_path / "run"))
 
 
 def test_an_older_record_is_never_taken_for_a_new_one(tmp_path: Path) -> None:
@@ -268,8 +283,6 @@ shape = LoadShape(Path("journey.py"), users=4, spawn_rate=4, warmup=60, duration
 generator = Locust(sys.executable, SystemClock(), root=Path(sys.argv[1]), environ=os.environ)
 generator.run(shape, sys.argv[2], Path(sys.argv[3]), RecordedProgress())
 """
-BLOCKING = "    @task\n    def go(self):\n        end = time.monotonic() + 60\n"
-BLOCKING += "        while time.monotonic() < end:\n            pass"
 
 
 @pytest.fixture
