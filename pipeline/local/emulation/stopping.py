@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.local.emulation import events
 from pipeline.local.emulation.ground import Emulator
 from pipeline.local.emulation.targets import group_of, service_of
+from pipeline.local.parts import ENGINE_ERRORS
 
 STOP_TIMEOUT = 30
 BY_PERSON = "UserInitiated"
