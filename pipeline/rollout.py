@@ -227,14 +227,14 @@ class _Run:
             return self._result(RolloutOutcome.SUPERSEDED, (step.reason,), seen.sight.service, seen)
         diagnosis = self._diagnosed(step, seen)
         back = _WayBack(self.calls, step, self.previous, self.spec.container)
-        if step.action is Action.GIVE_UP and (self.already or (self.reattached and self.healthy_at)):
+        if self.previous is not None:
+            outcome, then, last = back.to_previous(self.previous)
+        elif self.already or (self.reattached and self.healthy_at):
             raise back.stuck(
                 seen.sight.service, "it served before we came, and nothing is known to go back to"
             )
-        if step.action is Action.GIVE_UP:
-            outcome, then, last = RolloutOutcome.FAILED_FIRST, back.to_zero(self.definition), seen
         else:
-            outcome, then, last = back.to_previous()
+            outcome, then, last = RolloutOutcome.FAILED_FIRST, back.to_zero(self.definition), seen
         result = self._result(outcome, (step.reason, then), last.sight.service, last)
         return replace(result, diagnosis=diagnosis)
 
@@ -280,11 +280,8 @@ class _WayBack:
     previous: Previous | None
     container: str
 
-    def to_previous(self) -> tuple[RolloutOutcome, Reason, Observation]:
+    def to_previous(self, previous: Previous) -> tuple[RolloutOutcome, Reason, Observation]:
         """Follows ECS's own way back or starts one, until the previous definition serves again."""
-        previous = self.previous
-        if previous is None:
-            raise AssertionError("nothing to go back to")
         name = short(previous.task_definition)
         self.calls.progress.note(f"going back to {name}")
         ended = self.calls.ended_tasks()
