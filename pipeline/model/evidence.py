@@ -17,6 +17,9 @@ PREDICATE_TYPES: Mapping[str, str] = {
     "integration": "https://in-toto.io/attestation/test-result/v0.1",
     "staging": "https://in-toto.io/attestation/test-result/v0.1",
     "prod": "urn:onedigest:predicate:deployment:v1",
+    "rollback": "urn:onedigest:predicate:deployment:v1",
+    "approval": "urn:onedigest:predicate:approval:v1",
+    "quarantine": "urn:onedigest:predicate:quarantine:v1",
 }
 
 
@@ -44,11 +47,18 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A statement as it was found in a store: about which digest, and under which `sha256:…` it is kept."""
+    """A statement as it was found in a store: about which digest, and under which `sha256:…` it is kept.
+
+    `signer` is the id of the key that verified it, empty where the store keeps nothing signed. `payload` is the `sha256:…`
+    of the bytes that were signed: whoever may write to the store can wrap the same signed statement in other bytes, and
+    so give it another `id`; another `payload` needs the key.
+    """
 
     subject: Digest
     id: str
     statement: Statement
+    signer: str = ""
+    payload: str = ""
 
 
 @dataclass(frozen=True, slots=True)
