@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {problem}\nnext: {problem.hint}", file=sys.stderr)
         return UNAVAILABLE
     os.chdir(ROOT)
-    os.execv(PYTHON, [str(PYTHON), "-m", "pipeline.local.prepare", *arguments])
+    return os.execv(PYTHON, [str(PYTHON), "-m", "pipeline.local.prepare", *arguments])
 
 
 def wanted_stamp() -> str:
@@ -93,7 +93,7 @@ def works() -> bool:
     """Whether .venv is there, of this Python, and has a pip that runs."""
     if not PYTHON.exists():
         return False
-    asked = [PYTHON, "-c", "import pip, sys; print(sys.version)"]
+    asked = [str(PYTHON), "-c", "import pip, sys; print(sys.version)"]
     said = subprocess.run(asked, capture_output=True, text=True, check=False)
     return said.stdout.strip() == sys.version
 
@@ -119,22 +119,13 @@ def has_ensurepip() -> bool:
 
 def install_uv() -> Path | None:
     """uv, at the pinned version and hash: it installs in seconds what takes pip more than a minute."""
-    pinned = re.search(r"^uv==[^\n]*(?:\\\n[^\n]*)*", REQUIREMENTS.read_text(), re.MULTILINE)
+    pinned = re.search(r"^uv==.*(?:\n +--hash=.*)+", REQUIREMENTS.read_text(), re.MULTILINE)
     if pinned is None:
         return None
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(pinned[0].rstrip().rstrip("\\") + "\n")
         file.flush()
-        arguments = [
-            PYTHON,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--require-hashes",
-        ]
-        done = subprocess.run([*arguments, "-r", file.name], capture_output=True, check=False)
+        done = subprocess.run([*pip_install(), "-r", file.name], capture_output=True, check=False)
     uv = VENV / "bin" / "uv"
     return uv if done.returncode == 0 and uv.exists() else None
 
@@ -142,18 +133,9 @@ def install_uv() -> Path | None:
 def with_uv(uv: Path, settings: PipSettings) -> bool:
     with tempfile.TemporaryDirectory() as directory:
         environment = {**os.environ, **uv_settings(settings, Path(directory))}
-        arguments = [
-            uv,
-            "pip",
-            "sync",
-            "--quiet",
-            "--require-hashes",
-            "--compile-bytecode",
-            "--python",
-            PYTHON,
-        ]
+        arguments = [str(uv), "pip", "sync", "--quiet", "--require-hashes", "--python", str(PYTHON)]
         done = subprocess.run(
-            [*arguments, REQUIREMENTS], env=environment, capture_output=True, text=True, check=False
+            [*arguments, str(REQUIREMENTS)], env=environment, capture_output=True, text=True, check=False
         )
     if done.returncode:
         say(f"uv could not install, pip does: {done.stderr.strip().splitlines()[-1:]}")
@@ -179,17 +161,12 @@ def uv_settings(settings: PipSettings, directory: Path) -> Mapping[str, str]:
     return {**found, "UV_INDEX_STRATEGY": "unsafe-best-match", "UV_LINK_MODE": "copy"}
 
 
+def pip_install() -> list[str]:
+    return [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+
+
 def with_pip() -> None:
-    arguments = [
-        str(PYTHON),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--require-hashes",
-    ]
-    run([*arguments, "-r", str(REQUIREMENTS)])
+    run([*pip_install(), "-r", str(REQUIREMENTS)])
 
 
 def run(command: Sequence[str]) -> None:
