@@ -269,6 +269,40 @@ class EvidenceStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature and the key that made it. `value` is ECDSA P-256 over SHA-256 in DER, `key_id` its `SHA256:…`."""
+
+    value: bytes
+    key_id: str
+
+
+class Signer(Protocol):
+    """Signs with one key."""
+
+    @property
+    def key_id(self) -> str:
+        """The OpenSSH fingerprint of the public key, `SHA256:` and 43 characters."""
+        ...
+
+    @property
+    def public_key(self) -> str:
+        """The public key as PEM (SubjectPublicKeyInfo)."""
+        ...
+
+    def sign(self, message: bytes) -> Signature:
+        """Signs the very bytes given. Raises UnavailableError when the key cannot be used now."""
+        ...
+
+
+class Verifier(Protocol):
+    """Knows whom we trust."""
+
+    def signer_of(self, message: bytes, signature: bytes) -> str | None:
+        """The id of the trusted key that signed these bytes; None when no trusted key did."""
+        ...
+
+
 class BuildIndex(Protocol):
     """Which image a build plan last gave; a memory for reuse, never evidence."""
 
