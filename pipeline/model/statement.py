@@ -1,4 +1,8 @@
-"""Statements as JSON: in-toto Statement v1 (https://github.com/in-toto/attestation, spec/v1/statement.md) and back."""
+"""Statements as JSON: in-toto Statement v1 (https://github.com/in-toto/attestation, spec/v1/statement.md) and back.
+
+What the predicate type asks for is there for others to read. What we judge by is the one object `onedigest_stage`, the
+same in every predicate, with `onedigest_facts` and `onedigest_reasons` beside it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,16 @@ from typing import Any
 
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import PREDICATE_TYPES, STATEMENT_TYPE, Statement
+from pipeline.model.predicate import body_of, time_text, verdict_of
 from pipeline.model.verdict import Reason
 
 STAGE_KEY = "onedigest_stage"
+FACTS_KEY = "onedigest_facts"
+REASONS_KEY = "onedigest_reasons"
 RESULTS = ("PASSED", "FAILED", "UNDECIDED")
+
+_WORDS = ("app", "stage", "environment", "result", "plan", "run")
+_KEYS = frozenset({*_WORDS, "startedOn", "finishedOn", "inputs", "metrics"})
 
 
 class NotEvidence(ValueError):
@@ -26,33 +36,56 @@ def encode(subject: ImageRef, statement: Statement) -> bytes:
         "subject": [{"name": subject.repository, "digest": {"sha256": subject.digest.hex}}],
         "predicateType": PREDICATE_TYPES[statement.stage],
         "predicate": {
+            **body_of(statement),
             STAGE_KEY: _stage_object(statement),
-            "facts": statement.facts,
-            "reasons": [{"text": reason.text, "remedy": reason.remedy} for reason in statement.reasons],
+            FACTS_KEY: statement.facts,
+            REASONS_KEY: [{"text": reason.text, "remedy": reason.remedy} for reason in statement.reasons],
         },
     }
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
-    ).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
 
 
 def decode(payload: bytes) -> tuple[Digest, Statement]:
     """The subject's digest and the statement. Raises NotEvidence for everything that is not exactly of our form."""
+    document = read_json(payload)
     try:
-        document = json.loads(payload)
+        if document.get("_type") != STATEMENT_TYPE:
+            raise NotEvidence(f"has the type {document.get('_type')!r}")
+        if set(document) != {"_type", "subject", "predicateType", "predicate"}:
+            raise NotEvidence(f"has other fields than a statement: {', '.join(sorted(document))}")
         subject = Digest("sha256:" + _only(document["subject"])["digest"]["sha256"])
-        statement = _statement(document["predicate"])
+        return subject, _statement(document["predicateType"], document["predicate"])
     except NotEvidence:
         raise
     except Exception as error:  # whatever a stranger's bytes do to the parser, they are not evidence
         raise NotEvidence(f"is no statement of ours: {error!r}") from error
-    if document.get("_type") != STATEMENT_TYPE:
-        raise NotEvidence(f"has the type {document.get('_type')!r}")
-    if document.get("predicateType") != PREDICATE_TYPES.get(statement.stage):
-        raise NotEvidence(
-            f"is of stage {statement.stage!r} under predicate type {document.get('predicateType')!r}"
-        )
-    return subject, statement
+
+
+def read_json(data: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8. Raises NotEvidence for anything else, for a key given twice, and for NaN and infinities.
+
+    Parsers disagree on which of two equal keys counts; a text that two readers may read differently is no evidence.
+    """
+    try:
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_not_finite)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, NotEvidence):
+            raise
+        raise NotEvidence(f"is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise NotEvidence("is no JSON object")
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotEvidence("gives a key twice")
+    return found
+
+
+def _not_finite(constant: str) -> Any:
+    raise NotEvidence(f"holds {constant}, which is no JSON")
 
 
 def _stage_object(statement: Statement) -> dict[str, Any]:
@@ -63,32 +96,54 @@ def _stage_object(statement: Statement) -> dict[str, Any]:
         "result": statement.result,
         "plan": statement.plan,
         "run": statement.run,
-        "startedOn": _text(statement.started),
-        "finishedOn": _text(statement.finished),
+        "startedOn": time_text(statement.started),
+        "finishedOn": time_text(statement.finished),
         "inputs": dict(statement.inputs),
         "metrics": dict(statement.metrics),
     }
 
 
-def _statement(predicate: Mapping[str, Any]) -> Statement:
-    stage = predicate[STAGE_KEY]
+def _statement(predicate_type: Any, predicate: Any) -> Statement:
+    if not isinstance(predicate, dict) or STAGE_KEY not in predicate:
+        raise NotEvidence(f"is no statement of ours: {predicate_type!r} without {STAGE_KEY}")
+    statement = _read(predicate[STAGE_KEY], predicate)
+    if predicate_type != PREDICATE_TYPES.get(statement.stage):
+        raise NotEvidence(f"is of stage {statement.stage!r} under predicate type {predicate_type!r}")
+    said = verdict_of(statement)
+    if said is not None and predicate.get("result") != said:
+        raise NotEvidence(f"says {predicate.get('result')!r} to others and {statement.result!r} to us")
+    return statement
+
+
+def _read(stage: Mapping[str, Any], predicate: Mapping[str, Any]) -> Statement:
+    if set(stage) != _KEYS:
+        raise NotEvidence(f"has other fields than ours: {', '.join(sorted(set(stage) ^ _KEYS))}")
     if stage["result"] not in RESULTS:
         raise NotEvidence(f"has the result {stage['result']!r}")
-    words = {name: _string(stage, name) for name in ("app", "stage", "environment", "result", "plan", "run")}
+    inputs = _object(stage, "inputs")
     return Statement(
-        **words,
+        **{name: _string(stage, name) for name in _WORDS},
         started=_time(stage["startedOn"]),
         finished=_time(stage["finishedOn"]),
-        inputs={str(name): str(value) for name, value in stage["inputs"].items()},
-        metrics=dict(stage["metrics"]),
-        facts=dict(predicate.get("facts", {})),
-        reasons=tuple(Reason(reason["text"], reason["remedy"]) for reason in predicate.get("reasons", ())),
+        inputs={name: _string(inputs, name) for name in inputs},
+        metrics=_object(stage, "metrics"),
+        facts=_object(predicate, FACTS_KEY),
+        reasons=tuple(
+            Reason(_string(reason, "text"), _string(reason, "remedy")) for reason in predicate[REASONS_KEY]
+        ),
     )
 
 
-def _string(stage: Mapping[str, Any], name: str) -> str:
-    value = stage[name]
+def _string(fields: Mapping[str, Any], name: str) -> str:
+    value = fields[name]
     if not isinstance(value, str):
+        raise NotEvidence(f"has {name} = {value!r}")
+    return value
+
+
+def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = fields[name]
+    if not isinstance(value, dict):
         raise NotEvidence(f"has {name} = {value!r}")
     return value
 
@@ -99,12 +154,8 @@ def _only(items: Any) -> Any:
     return items[0]
 
 
-def _text(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise NotEvidence(f"has a time without zone: {text!r}")
-    return time
+    return time.astimezone(UTC)
