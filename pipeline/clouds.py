@@ -11,7 +11,8 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import connect
 from pipeline.adapters.stack import StackRequest, ensure_stack, environment_template, stack_outputs
 from pipeline.config import EnvironmentSettings, Settings
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, UnavailableError
+from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.ports import Say
@@ -57,8 +58,15 @@ def stack_name(settings: Settings, environment: str) -> str:
 def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Cloud:
     """The cloud that pipeline.toml names; `start` False starts nothing and fails where it is not up."""
     if settings.cloud.provider == "local":
+        _require_engine()
         return _open_local(local_cloud(root, settings, say), say, start=start)
     return _open_aws(settings)
+
+
+def _require_engine() -> None:
+    state = engine.check()
+    if not state.fine:
+        raise UnavailableError(state.message, hint=state.hint)
 
 
 def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:

@@ -105,6 +105,7 @@ class RolloutSettings(Table):
     """How long a rollout may take, and how its end is checked."""
 
     timeout: Seconds = 600.0
+    bake: Seconds = 10.0
     drain_timeout: Seconds = 360.0
     healthy_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 

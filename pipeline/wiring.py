@@ -32,8 +32,10 @@ from pipeline.adapters.sandbox import SandboxSettings, ServiceSettings, Testcont
 from pipeline.clouds import CONTAINER, Cloud, build_images, cluster_name, open_cloud, service_name
 from pipeline.config import GateSettings, RequirementSettings, Settings, load
 from pipeline.errors import UsageError
+from pipeline.glance import Glance, glance
 from pipeline.local.cloud import Desired
-from pipeline.model.digest import ImageRef
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.evidence import Collected, Evidence
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
 from pipeline.model.policy import GatePolicy, Requirement
 from pipeline.model.rollout import RolloutPolicy
@@ -161,6 +163,26 @@ class Session:
     def environment(self, name: str) -> Environment:
         """An environment, ready for rollouts."""
         return make_environment(self, name)
+
+    def glance(self, name: str) -> Glance:
+        """What the environment looks like now, against what is on record of it."""
+        service = make_service(self, name)
+        elbv2 = self.cloud.aws.client("elbv2")
+
+        def records(digest: Digest) -> Collected:
+            return self.evidence.collect(ImageRef(self.repository, digest))
+
+        return glance(service, lambda arn: ElbTargets(elbv2, arn), CONTAINER, records, self._newest(name))
+
+    def _newest(self, name: str) -> Evidence | None:
+        """The newest PASSED record of the environment, over all digests."""
+        found = (
+            evidence
+            for digest in self.evidence.subjects()
+            for evidence in self.evidence.collect(ImageRef(self.repository, digest)).accepted
+            if evidence.statement.environment == name and evidence.statement.result == "PASSED"
+        )
+        return max(found, key=lambda evidence: evidence.statement.finished, default=None)
 
     def keep(self, document: Mapping[str, Any]) -> Path:
         """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
@@ -307,6 +329,19 @@ def _limits(required: RequirementSettings) -> LoadLimits:
     )
 
 
+def make_service(session: Session, name: str) -> EcsService:
+    """An environment's ECS service."""
+    settings, aws = session.project.settings, session.cloud.aws
+    return EcsService(
+        ecs=aws.client("ecs"),
+        logs=aws.client("logs"),
+        cluster=cluster_name(settings, name),
+        service=service_name(settings, name),
+        container=CONTAINER,
+        clock=SystemClock(),
+    )
+
+
 def make_environment(session: Session, name: str) -> Environment:
     """An environment and its rollout."""
     settings, cloud = session.project.settings, session.cloud
@@ -325,6 +360,7 @@ def make_environment(session: Session, name: str) -> Environment:
             policy=RolloutPolicy(
                 deadline=own.rollout.timeout,
                 drain=own.rollout.drain_timeout,
+                stay_up=own.rollout.bake,
                 healthy_share=own.rollout.healthy_share,
             ),
         )
@@ -350,13 +386,13 @@ def make_environment(session: Session, name: str) -> Environment:
 
     def settled(result: RolloutResult) -> None:
         definition = service.task_definition(result.task_definition)
-        cloud.settled(Desired(name, cluster, service_, definition, service.describe().desired))
+        cloud.settled(Desired(name, service.cluster, service.service, definition, service.describe().desired))
 
     shape = {
         **own.model_dump(mode="json"),
         "app": dict(settings.app.environment),
-        "cluster": cluster,
-        "service": service_,
+        "cluster": service.cluster,
+        "service": service.service,
     }
 
     def held(why: str) -> AbstractContextManager[None]:

@@ -1,0 +1,133 @@
+"""Every prerequisite, looked at: OK, SKIP with the reason, or NG with the fix. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pipeline.adapters.aws import Access, Aws
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.git import Git
+from pipeline.adapters.hygiene import Hadolint
+from pipeline.adapters.locust import Locust
+from pipeline.adapters.process import Processes
+from pipeline.clouds import local_cloud
+from pipeline.config import Settings, load
+from pipeline.errors import PipelineError
+from pipeline.local import engine
+
+_GIB = 1024**3
+_ROOM = 3 * _GIB
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "OK"
+    SKIP = "SKIP"
+    NG = "NG"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One prerequisite: its name, how it stands, and for NG the fix."""
+
+    name: str
+    state: State
+    text: str
+    fix: str = ""
+
+
+def look(root: Path) -> Iterator[Check]:
+    """Looks at everything a run at `root` needs, cheapest first."""
+    yield Check("python", State.OK, ".".join(map(str, sys.version_info[:3])))
+    yield _engine()
+    yield _disk(root)
+    try:
+        settings = load(root)
+    except PipelineError as error:
+        yield Check("pipeline.toml", State.NG, error.message, error.hint)
+        return
+    yield Check("pipeline.toml", State.OK, f"app {settings.app.name}, cloud {settings.cloud.provider}")
+    yield _git(root)
+    yield _tried("dockerfile", lambda: _dockerfile(root, settings))
+    yield _suite(root, settings)
+    yield _tried("locustfile", lambda: _locustfile(root, settings))
+    yield _tried(
+        "cloud", lambda: _local(root, settings) if settings.cloud.provider == "local" else _aws(settings)
+    )
+
+
+def _tried(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except PipelineError as error:
+        return Check(name, State.NG, error.message, error.hint)
+
+
+def _engine() -> Check:
+    state = engine.check()
+    return Check("docker", State.OK if state.fine else State.NG, state.message, state.hint)
+
+
+def _disk(root: Path) -> Check:
+    free = shutil.disk_usage(root).free
+    text = f"{free / _GIB:.0f} GiB free"
+    if not os.access(root, os.W_OK):
+        return Check("disk", State.NG, f"{root} is not writable", "make it writable; evidence is kept there")
+    return Check(
+        "disk", State.OK if free > _ROOM else State.NG, text, "free at least 3 GiB" if free <= _ROOM else ""
+    )
+
+
+def _git(root: Path) -> Check:
+    source = Git(root, Processes()).source()
+    if not source.commit:
+        return Check("git", State.SKIP, "no commit here: builds are recorded without one")
+    changed = f", {len(source.changed)} files differ from it" if source.dirty else ""
+    return Check("git", State.OK, f"commit {source.commit[:12]}{changed}")
+
+
+def _dockerfile(root: Path, settings: Settings) -> Check:
+    path = root / settings.app.dockerfile
+    if not path.is_file():
+        return Check("dockerfile", State.NG, f"no {path}", "write one, or name yours in app.dockerfile")
+    findings = Hadolint(Processes()).findings(path) if settings.build.lint else []
+    if findings:
+        return Check(
+            "dockerfile", State.NG, "; ".join(findings), "mend the lines, or allow the rule in .hadolint.yaml"
+        )
+    return Check("dockerfile", State.OK, f"{path.name}, no findings" if settings.build.lint else path.name)
+
+
+def _suite(root: Path, settings: Settings) -> Check:
+    folder = root / settings.integration.tests
+    count = len(list(folder.rglob("test_*.py")))
+    if not count:
+        return Check(
+            "integration", State.NG, f"no tests in {folder}", "write some, or mend integration.tests"
+        )
+    return Check("integration", State.OK, f"{count} test files in {settings.integration.tests}")
+
+
+def _locustfile(root: Path, settings: Settings) -> Check:
+    path = Path(settings.load.locustfile)
+    Locust(sys.executable, SystemClock(), root=root, environ=os.environ).check(path)
+    return Check("locustfile", State.OK, str(path))
+
+
+def _local(root: Path, settings: Settings) -> Check:
+    status = local_cloud(root, settings, lambda _line: None).status()
+    down = [part.name for part in status.parts if not part.up]
+    if not down:
+        return Check("cloud", State.OK, "local, all parts up")
+    return Check("cloud", State.SKIP, f"local, not up now: {', '.join(down)}; a run starts it")
+
+
+def _aws(settings: Settings) -> Check:
+    return Check("cloud", State.OK, Aws(Access(settings.cloud.region, profile=settings.cloud.profile)).who())

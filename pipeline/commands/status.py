@@ -1,0 +1,74 @@
+"""`status`: what runs in each environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.errors import ExitCode, PipelineError
+from pipeline.terminal import Invocation
+
+if TYPE_CHECKING:
+    from pipeline.wiring import Session
+
+ENVIRONMENTS = ("staging", "prod")
+
+
+@click.command("status")
+@click.pass_obj
+def command(invocation: Invocation) -> int:
+    """Per environment: the digest that runs, its commit, health, a deployment in progress, and what is on record."""
+    from pipeline.wiring import Project
+
+    project = Project.open(invocation.root, invocation.terminal)
+    with project.session((), touch=False) as session:
+        found = [_environment(session, name) for name in ENVIRONMENTS]
+    for environment in found:
+        for line in _lines(environment):
+            invocation.terminal.tell(line)
+    document = {"command": "status", "outcome": "done", "exit_code": 0, "environments": found}
+    invocation.terminal.answer("", document)
+    return ExitCode.DONE
+
+
+def _environment(session: Session, name: str) -> dict[str, Any]:
+    try:
+        seen = session.glance(name)
+    except PipelineError as error:
+        return {"name": name, "error": error.message, "hint": error.hint}
+    return {
+        "name": name,
+        "url": session.cloud.url(name),
+        "digest": ", ".join(seen.digests),
+        "commit": seen.commit,
+        "since": seen.since,
+        "healthy": seen.healthy,
+        "desired": seen.desired,
+        "deployment": seen.in_progress,
+        "recorded": seen.recorded,
+        "drift": seen.drift,
+    }
+
+
+def _lines(environment: dict[str, Any]) -> list[str]:
+    name = f"{environment['name']:<12}"
+    if "error" in environment:
+        return [f"{name}unknown: {environment['error']}", f"{'':<12}next: {environment['hint']}"]
+    if not environment["digest"]:
+        return [f"{name}nothing runs yet"]
+    lines = [
+        f"{name}{environment['digest']}",
+        f"{'':<12}commit {environment['commit'][:12] or 'unknown'}, {_health(environment)}, {environment['url']}",
+    ]
+    if environment["since"]:
+        lines.append(f"{'':<12}on record since {environment['since']}")
+    if environment["deployment"]:
+        lines.append(f"{'':<12}deployment in progress: {environment['deployment']}")
+    if environment["drift"]:
+        lines.append(f"{'':<12}drift: {environment['drift']}")
+    return lines
+
+
+def _health(environment: dict[str, Any]) -> str:
+    return f"{environment['healthy']} of {environment['desired']} healthy"

@@ -1,0 +1,68 @@
+"""What an environment looks like at one moment, against what is on record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.model.digest import Digest
+from pipeline.model.evidence import Collected, Evidence
+from pipeline.model.service import in_progress, short
+from pipeline.ports import Service, TargetHealth
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """`digests` run now, `recorded` should by the newest PASSED record; `drift` says how they differ, if they do."""
+
+    digests: Sequence[str]
+    commit: str
+    since: str
+    healthy: int
+    desired: int
+    in_progress: str
+    recorded: str
+    drift: str
+
+
+def glance(
+    service: Service,
+    targets: Callable[[str], TargetHealth],
+    container: str,
+    records: Callable[[Digest], Collected],
+    newest: Evidence | None,
+) -> Glance:
+    """Looks at a service once.
+
+    `targets` gives the health of a target group by ARN, `records` what is kept of a digest; `newest` is the
+    environment's last good record.
+    """
+    state = service.describe()
+    tasks = [task for task in service.tasks() if task.alive]
+    digests = sorted({digest for task in tasks if (digest := task.image_digests.get(container))})
+    healthy = sum(target.state == "healthy" for target in targets(state.target_group).states())
+    moving = in_progress(state)
+    recorded = str(newest.subject) if newest else ""
+    return Glance(
+        digests=digests,
+        commit=_commit(records(Digest(digests[0]))) if len(digests) == 1 else "",
+        since=newest.statement.finished.isoformat(timespec="seconds")
+        if newest and digests == [recorded]
+        else "",
+        healthy=healthy,
+        desired=state.desired,
+        in_progress=f"{moving.id} of {short(moving.task_definition)}" if moving else "",
+        recorded=recorded,
+        drift=_drift(digests, recorded),
+    )
+
+
+def _drift(digests: Sequence[str], recorded: str) -> str:
+    if list(digests) == [recorded] or (not digests and not recorded):
+        return ""
+    return f"runs {', '.join(digests) or 'nothing'}, recorded {recorded or 'nothing'}"
+
+
+def _commit(found: Collected) -> str:
+    builds = [evidence for evidence in found.accepted if evidence.statement.stage == "build"]
+    return str(builds[-1].statement.facts.get("commit", "")) if builds else ""
