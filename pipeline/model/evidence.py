@@ -49,9 +49,9 @@ class Statement:
 class Evidence:
     """A statement as it was found in a store: about which digest, and under which `sha256:…` it is kept.
 
-    `signer` is the id of the key that verified it, empty where the store keeps nothing signed. `payload` is the `sha256:…`
-    of the bytes that were signed: whoever may write to the store can wrap the same signed statement in other bytes, and
-    so give it another `id`; another `payload` needs the key.
+    `signer` is the id of the key that verified it, empty where the store keeps nothing signed. `payload` is the
+    `sha256:…` of the bytes that were signed: whoever may write to the store can wrap the same signed statement in other
+    bytes, and so give it another `id`; another `payload` needs the key.
     """
 
     subject: Digest

@@ -42,7 +42,9 @@ def encode(subject: ImageRef, statement: Statement) -> bytes:
             REASONS_KEY: [{"text": reason.text, "remedy": reason.remedy} for reason in statement.reasons],
         },
     }
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    return json.dumps(
+        document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    ).encode()
 
 
 def decode(payload: bytes) -> tuple[Digest, Statement]:
