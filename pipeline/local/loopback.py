@@ -12,7 +12,7 @@ from pipeline.local.launch import replace_text
 
 FIRST_PORT = 18080
 BLOCK = 20
-LAST_PORT = 32000
+LAST_PORT = 65000
 
 
 class Ports:
@@ -106,7 +106,15 @@ def _listening_inodes(port: int, proc: Path) -> Iterable[str]:
 
 def _socket_inodes(process: Path) -> set[str]:
     try:
-        links = [str(link.readlink()) for link in (process / "fd").iterdir()]
+        descriptors = list((process / "fd").iterdir())
     except OSError:
         return set()
+    links = [_target(descriptor) for descriptor in descriptors]
     return {link[8:-1] for link in links if link.startswith("socket:[")}
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # closed meanwhile
+        return ""

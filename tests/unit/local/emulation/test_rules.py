@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.local.emulation.deployments import back_off, shown
+from pipeline.local.emulation.stability import Patience, Watch, overdue, patience
+
+
+def deployment(state: str, status: str = "ACTIVE", **more: Any) -> dict[str, Any]:
+    return {"rolloutState": state, "status": status, **more}
+
+
+def test_crash_loops_back_off_up_to_fifteen_seconds() -> None:
+    assert [back_off(n) for n in range(7)] == [0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+
+
+def test_patience_is_the_grace_period_and_the_groups_threshold() -> None:
+    limits = patience({"healthCheckGracePeriodSeconds": 10}, {"UnhealthyThresholdCount": 4})
+
+    assert limits == Patience(grace=12.0, late=2.0)
+
+
+def test_a_task_that_was_never_healthy_is_overdue_after_the_grace_only() -> None:
+    limits = Patience(grace=10.0, late=1.0)
+
+    assert not overdue(Watch(started=0.0, bad_since=0.1), 9.9, limits)
+    assert overdue(Watch(started=0.0, bad_since=0.1), 10.0, limits)
+
+
+def test_a_stable_task_that_turns_unhealthy_is_overdue_after_the_threshold() -> None:
+    limits = Patience(grace=10.0, late=1.0)
+
+    assert not overdue(Watch(0.0, stable=True, bad_since=49.5), 50.0, limits)
+    assert overdue(Watch(0.0, stable=True, bad_since=49.0), 50.0, limits)
+    assert not overdue(Watch(0.0, stable=True, bad_since=None), 50.0, limits)
+
+
+def test_a_failed_deployment_is_shown_for_a_while_and_then_leaves() -> None:
+    failed = deployment("FAILED", _failed=100.0)
+    good = deployment("COMPLETED", "PRIMARY", _completed=90.0)
+
+    assert shown([failed, good], 120.0) == [failed, good]
+    assert shown([failed, good], 131.0) == [good]
+
+
+def test_a_failed_deployment_leaves_when_a_later_one_has_completed() -> None:
+    later = deployment("COMPLETED", "PRIMARY", _completed=101.0)
+
+    assert shown([later, deployment("FAILED", _failed=100.0)], 102.0) == [later]
+
+
+def test_a_failed_first_deployment_stays_because_it_is_the_services_own() -> None:
+    first = deployment("FAILED", "PRIMARY", _failed=0.0)
+
+    assert shown([first], 9999.0) == [first]

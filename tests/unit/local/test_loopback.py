@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UnavailableError
+from pipeline.local.loopback import Ports, holder, is_free, require_free
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_ports_once_picked_stay(tmp_path: Path) -> None:
+    first = Ports(tmp_path, 23000).assign(["aws", "registry"])
+
+    assert Ports(tmp_path, 29000).assign(["registry", "aws"]) == first
+    assert len(set(first.values())) == 2
+
+
+def test_a_later_part_gets_a_port_next_to_the_others(tmp_path: Path) -> None:
+    ports = Ports(tmp_path, 23000)
+    first = ports.assign(["aws"])
+
+    both = ports.assign(["aws", "prod"])
+
+    assert both["aws"] == first["aws"]
+    assert both["prod"] != both["aws"]
+    assert abs(both["prod"] - both["aws"]) < 20
+
+
+def test_a_taken_port_is_not_picked(tmp_path: Path, taken: int) -> None:
+    assert taken not in Ports(tmp_path, taken).assign(["aws"]).values()
+
+
+def test_a_taken_port_is_refused_with_who_holds_it_and_the_way_out(tmp_path: Path, taken: int) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        require_free(taken, "registry", tmp_path / "ports.json")
+
+    assert f"port {taken}" in caught.value.message
+    assert f"pid {os.getpid()} (" in caught.value.message
+    assert "ports.json" in caught.value.hint
+
+
+def test_a_free_port_is_free_and_held_by_nobody_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not is_free(port)
+    assert is_free(port)
+    assert holder(port) == "a program that /proc does not show"
+
+
+def test_a_broken_record_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text("{not json")
+
+    assert Ports(tmp_path, 23000).known() == {}
