@@ -10,7 +10,6 @@ from pathlib import Path
 from pipeline.errors import UndecidedError
 from pipeline.ports import TestFailure
 
-
 _NOT_XML = re.compile("[^\\t\\n\\r\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
