@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pipeline.errors import ExitCode
 from pipeline.model.digest import Digest, ImageRef
@@ -400,6 +400,8 @@ class LoadGenerator(Protocol):
 @dataclass(frozen=True, slots=True)
 class TestFailure:
     """A failed test: its name as pytest prints it, the message, and the last lines of the containers."""
+
+    __test__: ClassVar[bool] = False
 
     name: str
     message: str

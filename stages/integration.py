@@ -12,6 +12,7 @@ from pipeline.ports import Candidate, IntegrationSandbox, Plan, Progress, StageR
 from stages.files import hash_tree
 
 _SHOWN = 10
+_LOG_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +89,25 @@ def judge_suite(gate: str, result: SuiteResult) -> Verdict:
 
 def _failures(result: SuiteResult) -> list[Reason]:
     reasons = [
-        Reason(f"{failure.name}: {_last_line(failure.message)}", f"see {result.junit.parent}")
+        Reason(f"{failure.name}: {_first_line(failure.message)}", f"see {result.junit.parent}")
         for failure in result.failures[:_SHOWN]
     ]
     more = result.failed - len(reasons)
     if more > 0:
         reasons.append(Reason(f"{more} more failed", f"see {result.junit}"))
-    return reasons
+    return [*reasons, *_last_words(result)]
 
 
-def _last_line(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else "failed"
+def _first_line(message: str) -> str:
+    return next((line.strip() for line in message.splitlines() if line.strip()), "failed")
+
+
+def _last_words(result: SuiteResult) -> list[Reason]:
+    """What the sandbox's containers wrote last."""
+    lines = [
+        f"{name} | {line}"
+        for name, lines in result.logs.items()
+        for line in lines[-_LOG_LINES:]
+        if line.strip()
+    ]
+    return [Reason("\n    ".join(["last lines of the containers:", *lines]))] if lines else []

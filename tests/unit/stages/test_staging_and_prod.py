@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ConfigurationError, ExitCode
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.limits import Limit
+from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
+from pipeline.model.service import TaskState
+from pipeline.model.verdict import Outcome, Reason
+from pipeline.ports import Candidate, Progress, Source
+from pipeline.rollout import DeploySpec, RolloutOutcome, RolloutResult
+from stages.deployment import Environment
+from stages.prod import ProdStage
+from stages.staging import LoadPlan, StagingStage
+from tests.fakes.load import FakeLoad, Measured, RecordedProgress
+
+IMAGE = ImageRef("localhost:5000/shop", Digest("sha256:" + "a" * 64))
+CANDIDATE = Candidate(Source("c" * 40), IMAGE)
+ENDS = {
+    RolloutOutcome.SUCCEEDED: (Outcome.PASSED, ExitCode.DONE),
+    RolloutOutcome.ROLLED_BACK: (Outcome.REFUSED, ExitCode.ROLLED_BACK),
+    RolloutOutcome.FAILED_FIRST: (Outcome.REFUSED, None),
+    RolloutOutcome.BEFORE_FAILED: (Outcome.REFUSED, None),
+    RolloutOutcome.SUPERSEDED: (Outcome.UNDECIDED, ExitCode.BUSY),
+}
+
+
+@dataclass
+class Service:
+    running: list[str] = field(default_factory=list)
+
+    def tasks(self) -> list[TaskState]:
+        return [
+            TaskState(str(n), "td:1", "RUNNING", "RUNNING", "", {"app": d})
+            for n, d in enumerate(self.running)
+        ]
+
+
+@dataclass
+class FakeRollout:
+    outcome: RolloutOutcome = RolloutOutcome.SUCCEEDED
+    service: Service = field(default_factory=Service)
+    deployed: list[ImageRef] = field(default_factory=list)
+
+    def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
+        self.deployed.append(image)
+        return RolloutResult(self.outcome, (Reason("so it ended"),), "arn:aws:ecs:r:1:service/c/s")
+
+
+@dataclass
+class World:
+    rollout: FakeRollout = field(default_factory=FakeRollout)
+    settled: list[Any] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def hold(self, why: str) -> Iterator[None]:
+        self.held.append(why)
+        yield
+        self.held.append("free")
+
+    def environment(self, name: str) -> Environment:
+        return Environment(
+            name,
+            "app",
+            lambda: "http://127.0.0.1:1",
+            {"cluster": "c"},
+            lambda: self.rollout,  # type: ignore[arg-type, return-value]
+            lambda _candidate: DeploySpec("app"),
+            self.settled.append,
+            self.hold,
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize("end", list(RolloutOutcome))
+def test_how_a_rollout_ends_is_how_prod_ends(world: World, end: RolloutOutcome) -> None:
+    world.rollout.outcome = end
+    result = ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
+    outcome, code = ENDS[end]
+    assert result.outcome is outcome
+    assert (result.error_code or ExitCode.DONE) == (code or ExitCode.DONE)
+    assert result.verdict.reasons == (Reason("so it ended"),)
+
+
+def test_only_a_good_rollout_is_kept_as_what_runs(world: World) -> None:
+    ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
+    assert len(world.settled) == 1
+    world.rollout.outcome = RolloutOutcome.ROLLED_BACK
+    ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
+    assert len(world.settled) == 1
+
+
+def test_prod_is_held_while_it_changes(world: World) -> None:
+    ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
+    assert world.held == ["rollout of " + "a" * 12, "free"]
+
+
+@pytest.mark.parametrize(
+    ("running", "stands"),
+    [([str(IMAGE.digest)] * 2, True), ([], False), ([str(IMAGE.digest), "sha256:" + "b" * 64], False)],
+)
+def test_prod_stands_only_where_every_task_runs_the_digest(
+    world: World, running: list[str], *, stands: bool
+) -> None:
+    world.rollout.service.running = running
+    assert ProdStage(world.environment("prod")).standing(CANDIDATE).passed is stands
+
+
+def staging(world: World, tmp_path: Path, generator: FakeLoad) -> StagingStage:
+    (tmp_path / "locustfile.py").write_text("class User: ...\nUser")
+    shape = LoadShape(Path("locustfile.py"), 2, 2.0, 0.0, 5.0)
+    limits = LoadLimits({"requests": Limit(min=100), "error_rate": Limit(max=0.01), "p95_ms": Limit(max=250)})
+    return StagingStage(
+        world.environment("staging"),
+        LoadPlan(shape, tmp_path, limits, GeneratorLimits(), tmp_path),
+        generator,
+    )
+
+
+def test_staging_loads_what_it_rolled_out_and_records_what_was_measured(world: World, tmp_path: Path) -> None:
+    generator = FakeLoad(tmp_path, {"GET /": Measured(2000, 20.0)})
+    result = staging(world, tmp_path, generator).run(CANDIDATE, RecordedProgress())
+    assert result.outcome is Outcome.PASSED
+    assert result.metrics["requests"] == 2000
+    assert world.rollout.deployed == [IMAGE]
+    assert result.facts["load"]["all"]["requests"] == 2000
+
+
+def test_slow_answers_refuse(world: World, tmp_path: Path) -> None:
+    generator = FakeLoad(tmp_path, {"GET /": Measured(2000, 1000.0)})
+    result = staging(world, tmp_path, generator).run(CANDIDATE, RecordedProgress())
+    assert result.outcome is Outcome.REFUSED
+    assert "p95" in result.verdict.reasons[0].text
+
+
+def test_too_few_requests_decide_nothing(world: World, tmp_path: Path) -> None:
+    generator = FakeLoad(tmp_path, {"GET /": Measured(50, 1.0)})
+    assert staging(world, tmp_path, generator).run(CANDIDATE, RecordedProgress()).outcome is Outcome.UNDECIDED
+
+
+def test_a_rollout_that_fails_is_not_loaded(world: World, tmp_path: Path) -> None:
+    world.rollout.outcome = RolloutOutcome.ROLLED_BACK
+    generator = FakeLoad(tmp_path, {})
+    result = staging(world, tmp_path, generator).run(CANDIDATE, RecordedProgress())
+    assert (result.outcome, result.error_code) == (Outcome.REFUSED, ExitCode.ROLLED_BACK)
+    assert not generator.ran
+
+
+def test_staging_is_held_until_the_load_is_over(world: World, tmp_path: Path) -> None:
+    staging(world, tmp_path, FakeLoad(tmp_path, {"GET /": Measured(2000, 1.0)})).run(
+        CANDIDATE, RecordedProgress()
+    )
+    assert world.held == ["rollout and load of " + "a" * 12, "free"]
+
+
+def test_limits_are_no_part_of_the_plan_the_locustfile_is(world: World, tmp_path: Path) -> None:
+    stage = staging(world, tmp_path, FakeLoad(tmp_path, {"GET /": Measured(1, 1.0)}))
+    before = stage.plan(CANDIDATE).hash
+    tighter = replace(stage, load=replace(stage.load, limits=LoadLimits({"p95_ms": Limit(max=1)})))
+    assert tighter.plan(CANDIDATE).hash == before
+    (tmp_path / "locustfile.py").write_text("class User: ...\nOther = User")
+    assert stage.plan(CANDIDATE).hash != before
+
+
+def test_a_missing_locustfile_is_named(world: World, tmp_path: Path) -> None:
+    stage = staging(world, tmp_path, FakeLoad(tmp_path, {"GET /": Measured(1, 1.0)}))
+    (tmp_path / "locustfile.py").unlink()
+    with pytest.raises(ConfigurationError, match=r"locustfile\.py"):
+        stage.plan(CANDIDATE)
