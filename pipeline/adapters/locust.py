@@ -63,14 +63,21 @@ class Locust:
                 f"no locustfile: {path}",
                 hint="create it, or set load.locustfile in pipeline.toml to where it is",
             )
+        with _guard() as guard:
+            finished = self._list(path, guard)
+        self._read_list(path, finished.returncode, finished.stdout.decode("utf-8", "replace"))
+
+    def _list(self, path: Path, guard: int) -> subprocess.CompletedProcess[bytes]:
         try:
-            finished = subprocess.run(
-                [*self._locust(path), "--list"],
+            return subprocess.run(
+                [*self._locust(guard, path), "--list"],
                 cwd=self._root,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(guard,),
                 timeout=_CHECK,
                 check=False,
             )
@@ -79,7 +86,6 @@ class Locust:
             raise ConfigurationError(f"{path} did not import within {_CHECK:.0f} s", hint=hint) from error
         except OSError as error:
             raise self._not_there(error.strerror or str(error)) from error
-        self._read_list(path, finished.returncode, finished.stdout.decode("utf-8", "replace"))
 
     def run(self, shape: LoadShape, base_url: str, directory: Path, progress: Progress) -> LoadSummary:
         """Offers the shape to `base_url`, and gives what was measured after the warm-up.
@@ -130,17 +136,12 @@ class Locust:
     def _started(
         self, shape: LoadShape, base_url: str, stream: Path, log: Path
     ) -> Iterator[subprocess.Popen[bytes]]:
-        watched, guard = os.pipe()
-        try:
-            with log.open("wb") as output:
-                process = self._start(shape, base_url, stream, output.fileno(), watched)
+        with _guard() as guard, log.open("wb") as output:
+            process = self._start(shape, base_url, stream, output.fileno(), guard)
             try:
                 yield process
             finally:
                 self._end(process)
-        finally:
-            os.close(watched)
-            os.close(guard)
 
     def _start(
         self, shape: LoadShape, base_url: str, stream: Path, output: int, guard: int
@@ -151,10 +152,9 @@ class Locust:
             "lead": shape.lead,
             "duration": shape.duration,
             "grace": self._grace,
-            "guard": guard,
         }
         argv = [
-            *self._locust(self._root / shape.locustfile),
+            *self._locust(guard, self._root / shape.locustfile),
             *("--headless", "--only-summary", "--exit-code-on-error", "0", "--loglevel", "INFO"),
             *("--host", base_url, "--users", str(shape.users), "--spawn-rate", str(shape.spawn_rate)),
             # With a file to write its own figures to, Locust does not print them over the log's last lines.
@@ -186,10 +186,10 @@ class Locust:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def _locust(self, locustfile: Path) -> list[str]:
+    def _locust(self, guard: int, locustfile: Path) -> list[str]:
         # Relative, because Locust separates the two by a comma and a folder above may have one in its name.
         files = ",".join(os.path.relpath(path, self._root) for path in (PLUGIN, locustfile))
-        return [self._python, "-m", "locust", "-f", files]
+        return [self._python, "-m", "pipeline.adapters.locust_main", str(guard), "-f", files]
 
     def _environment(self) -> dict[str, str]:
         paths = [str(_OURS), self._environ.get("PYTHONPATH", "")]
@@ -225,6 +225,17 @@ class Locust:
             f"the load test gave no result: {fault}{said}",
             hint=f"see {log}, mend the cause and run the stage again",
         )
+
+
+@contextlib.contextmanager
+def _guard() -> Iterator[int]:
+    """A pipe's read end for the process to watch; only we hold the other side, so that it closes when we end."""
+    watched, held = os.pipe()
+    try:
+        yield watched
+    finally:
+        os.close(held)
+        os.close(watched)
 
 
 def _last(lines: Sequence[str]) -> str:

@@ -1,10 +1,9 @@
 """Loaded by Locust beside the project's own locustfile: records what happens and ends the run. Import it nowhere else.
 
 Without `ONEDIGEST_LOAD` in the environment it does nothing. With it (JSON: `stream`, `users`, `lead`, `duration`,
-`grace` in seconds, `guard`) it writes one JSON object a line to `stream`: a `begin`, a `second` for every second
-since the first user, an `end`. A request belongs to the moment it was sent. Requests sent within `duration` seconds
-after `lead` are recorded; their answers are waited for `grace` seconds. `guard` is a pipe's read end: when its other
-side is closed, whoever started us is gone, and the whole process group ends.
+`grace` in seconds) it writes one JSON object a line to `stream`: a `begin`, a `second` for every second since the
+first user, an `end`. A request belongs to the moment it was sent. Requests sent within `duration` seconds after
+`lead` are recorded; their answers are waited for `grace` seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -21,7 +19,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import gevent
-from gevent import monkey
 from locust import events
 from locust.env import Environment
 from locust.runners import LocalRunner
@@ -191,12 +188,6 @@ class Recorder:
         self._stream.flush()
 
 
-def _end_with(guard: int) -> None:
-    while os.read(guard, 1):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
 def _shape_is_ours(environment: Environment, **_: Any) -> None:
     if not isinstance(environment.runner, LocalRunner):
         _LOG.error(
@@ -209,8 +200,6 @@ def _shape_is_ours(environment: Environment, **_: Any) -> None:
 
 
 def _install(plan: Mapping[str, Any]) -> None:
-    # A thread of the system, not a greenlet: it must see the end even when a task blocks Locust's event loop.
-    monkey.get_original("_thread", "start_new_thread")(_end_with, (plan["guard"],))
     # Open until the process ends.
     recorder = Recorder(plan, Path(plan["stream"]).open("w", encoding="utf-8"))  # noqa: SIM115
     hooks: Any = events
