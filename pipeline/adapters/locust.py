@@ -103,11 +103,11 @@ class Locust:
                 ended = self._follow(process, Tail(stream), shape, lines, progress)
             fault = fault_of(lines, shape)
         except (ValueError, KeyError, TypeError) as error:
-            raise self._undecided(f"its record is not in form ({error!r})", log) from error
+            raise _undecided(f"its record is not in form ({error!r})", log) from error
         if not ended:
             fault = f"Locust did not end in time{': ' if fault else ''}{fault}"
         if fault:
-            raise self._undecided(fault, log)
+            raise _undecided(fault, log)
         return summarise(lines, shape)
 
     def _follow(
@@ -218,14 +218,6 @@ class Locust:
             f"cannot start Locust with {self._python}: {why}", hint="run `make setup`, which installs Locust"
         )
 
-    def _undecided(self, fault: str, log: Path) -> UndecidedError:
-        lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
-        said = f"; Locust's last lines:\n{_last(lines)}" if lines else ""
-        return UndecidedError(
-            f"the load test gave no result: {fault}{said}",
-            hint=f"see {log}, mend the cause and run the stage again",
-        )
-
 
 @contextlib.contextmanager
 def _guard() -> Iterator[int]:
@@ -236,6 +228,15 @@ def _guard() -> Iterator[int]:
     finally:
         os.close(held)
         os.close(watched)
+
+
+def _undecided(fault: str, log: Path) -> UndecidedError:
+    lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
+    said = f"; Locust's last lines:\n{_last(lines)}" if lines else ""
+    return UndecidedError(
+        f"the load test gave no result: {fault}{said}",
+        hint=f"see {log}, mend the cause and run the stage again",
+    )
 
 
 def _last(lines: Sequence[str]) -> str:
