@@ -52,12 +52,13 @@ class _Found:
 class BaseImages:
     """Finds or makes base images. Safe to use from several processes at once; the later ones wait and find.
 
-    `client` is a docker.DockerClient; `say` takes one line for each image that had to be fetched or made. Nothing is
-    kept outside the engine.
+    `client` is a docker.DockerClient; `say` takes one line for each image that had to be fetched or made; `recipes`
+    are by the name of the repository they stand in for. Nothing is kept outside the engine.
     """
 
-    def __init__(self, client: Any, say: Say) -> None:
+    def __init__(self, client: Any, say: Say, recipes: Mapping[str, Recipe] = RECIPES) -> None:
         self._client = client
+        self._recipes = recipes
         self._say = say
         self._silent: dict[str, str] = {}
         self._asking = threading.Lock()
@@ -69,7 +70,7 @@ class BaseImages:
         """
         wanted = list(dict.fromkeys(names))
         plain = list(dict.fromkeys(name.removesuffix(BUILD) for name in wanted))
-        order = sorted(plain, key=_rank)
+        order = sorted(plain, key=self._rank)
         with ThreadPoolExecutor(max_workers=2) as pool:
             found = {name: pool.submit(self._both, name, build=name + BUILD in wanted) for name in order}
             results = {key: tag for future in found.values() for key, tag in future.result().items()}
@@ -85,7 +86,7 @@ class BaseImages:
         if self._has(name):
             return _Found(name, None)
         repository, _, tag = name.rpartition(":")
-        recipe = RECIPES.get(repository)
+        recipe = self._recipes.get(repository)
         made = self._stand_in_name(recipe, tag) if recipe else ""
         if recipe and self._has(made):
             return _Found(made, recipe)
@@ -154,19 +155,18 @@ class BaseImages:
     def _pip_settings(self) -> PipSettings:
         return read_pip_settings()
 
+    def _rank(self, name: str) -> int:
+        """What takes longest goes first, so that two at a time end together."""
+        order = list(self._recipes)
+        repository = name.rpartition(":")[0]
+        return order.index(repository) if repository in order else len(order)
+
     def _has(self, reference: str) -> bool:
         try:
             self._client.images.get(reference)
         except ImageNotFound:
             return False
         return True
-
-
-def _rank(name: str) -> int:
-    """What takes longest goes first, so that two at a time end together."""
-    order = list(RECIPES)
-    repository = name.rpartition(":")[0]
-    return order.index(repository) if repository in order else len(order)
 
 
 def _server(repository: str) -> str:

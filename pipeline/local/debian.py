@@ -71,6 +71,8 @@ def apt_options() -> str:
 
 def candidate_version(package: str) -> str:
     """The version apt would install, or the empty string where its lists do not know the package."""
+    if shutil.which("apt-cache") is None:
+        return ""
     said = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
     found = re.search(r"^  Candidate: (\S+)$", said.stdout, re.MULTILINE)
     return found[1] if found and found[1] != "(none)" else ""
