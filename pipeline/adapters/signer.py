@@ -209,7 +209,7 @@ def kms_public_key(client: Any, address: str) -> str:
         raise _kms_failed(address, "kms:GetPublicKey", error) from error
     try:
         key = serialization.load_der_public_key(bytes(answer["PublicKey"]))
-        return _pem(_p256(key, address))
+        return _pem(_p256(key, address, _KMS_HINT))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{address} is no key to sign with", hint=_KMS_HINT) from error
 
@@ -295,11 +295,9 @@ def _make_key(path: Path) -> None:
         ) from error
 
 
-def _p256(key: Any, source: str) -> ec.EllipticCurvePublicKey:
+def _p256(key: Any, source: str, hint: str = f"make one: {_NEW_KEY}") -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigurationError(
-            f"the key in {source} is {_kind(key)}, not ECDSA P-256", hint=f"make one: {_NEW_KEY}"
-        )
+        raise ConfigurationError(f"the key in {source} is {_kind(key)}, not ECDSA P-256", hint=hint)
     return key
 
 
