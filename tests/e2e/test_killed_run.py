@@ -1,0 +1,85 @@
+"""kill -9 in each stage: nothing of ours is left, and the next run goes on from the last stage that passed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.e2e.conftest import Copy, Done, kill, wait_for
+
+GRACE = 5.0
+
+
+def left_over(project: Copy, before: set[str]) -> list[str]:
+    """Containers that were not there before, except for the services' own tasks."""
+    tasks = set(project.containers(kind="cloud"))
+    now = {c.attrs["Names"][0] for c in docker.from_env().containers.list(all=True, sparse=True)}
+    ours = {name for name in now - before - tasks if "onedigest" in name}
+    return sorted(ours | set(own_sandboxes(project)))
+
+
+def own_sandboxes(project: Copy) -> list[str]:
+    label = f"dev.onedigest.lock={project.root}"
+    found = docker.from_env().containers.list(
+        all=True, filters={"label": "dev.onedigest.kind=sandbox"}, sparse=True
+    )
+    return [
+        c.attrs["Names"][0] for c in found if any(label in f"{k}={v}" for k, v in c.attrs["Labels"].items())
+    ]
+
+
+def load_processes(project: Copy) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = process.read_bytes().decode(errors="replace").replace("\0", " ")
+        except OSError:
+            continue
+        if "locust" in words and str(project.root) in words:
+            found.append(words)
+    return found
+
+
+def names() -> set[str]:
+    return {c.attrs["Names"][0] for c in docker.from_env().containers.list(all=True, sparse=True)}
+
+
+@pytest.mark.parametrize(
+    ("moment", "reused"),
+    [
+        ("integration running the tests", [True, False, False, False]),
+        ("staging     starting the load", [True, True, False, False]),
+        ("prod        waiting for", [True, True, True, False]),
+    ],
+)
+def test_a_killed_run_leaves_nothing_and_is_taken_up_again(
+    changed: Copy, released: Done, moment: str, reused: list[bool]
+) -> None:
+    before = names()
+    process = changed.start("run", "--fresh")
+    wait_for(moment, process)
+    kill(process)
+    time.sleep(GRACE)
+    assert own_sandboxes(changed) == []
+    assert load_processes(changed) == []
+    assert left_over(changed, before) == []
+    again = changed.pipeline("--json", "run")
+    assert again.code == 0
+    assert [stage["reused"] for stage in again.stages.values()] == reused
+    assert changed.serves("prod") == again.answer["digest"]
+
+
+def test_a_build_that_is_killed_leaves_no_container(changed: Copy) -> None:
+    changed.change("requirements/app.txt", "fastapi==", "# another layer\nfastapi==")
+    engine = docker.from_env()
+    before = {container.id for container in engine.containers.list(all=True, sparse=True)}
+    process = changed.start("stage", "build")
+    wait_for("RUN", process)
+    kill(process)
+    time.sleep(GRACE)
+    fresh = [c for c in engine.containers.list(all=True, sparse=True) if c.id not in before]
+    building = [c.attrs["Names"][0] for c in fresh if "/bin/sh" in c.attrs["Command"]]
+    assert building == []
