@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import docker
@@ -48,8 +49,7 @@ class Shown:
     steps: list[str] = field(default_factory=list)
     shares: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    def on_step(self, text: str) -> None: ...
+    on_step: Callable[[str], None] = field(default=lambda _: None)
 
     def step(self, text: str) -> None:
         self.steps.append(text)

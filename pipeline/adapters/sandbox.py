@@ -106,6 +106,7 @@ class TestcontainersSandbox:
                 f"there is no integration suite at {suite}",
                 hint="create it, or correct integration.tests in pipeline.toml",
             )
+        directory = directory.absolute()
         directory.mkdir(parents=True, exist_ok=True)
         engine = connect()
         with engine_errors():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class StandIn:
         self.directory.mkdir()
 
     def run(
-        self, *events: dict[str, object], junit: str = "", exit_code: int = 0, script: str = ""
+        self, *events: Mapping[str, object], junit: str = "", exit_code: int = 0, script: str = ""
     ) -> SuiteResult:
         (self.root / "events").write_text("".join(json.dumps(event) + "\n" for event in events))
         (self.root / "report").write_text(junit)
