@@ -197,17 +197,20 @@ def lock(name: str) -> Iterator[None]:
 
 @contextmanager
 def work_directory(name: str) -> Iterator[Path]:
-    """A directory of that name among the temporary ones, emptied before and removed after.
+    """A new temporary directory for `name`; what killed runs left for that name is removed before.
 
-    The caller holds the lock on `name`: what lies there is left over from a run that was killed.
+    The caller holds the lock on `name`. A killed run's children may live on for a while and write to the directory
+    they were given, so no two runs are given the same one.
     """
-    path = _own_path(name)
-    _remove(path)
-    path.mkdir(mode=0o755)
+    root = _own_path(name)
+    _remove(root)
+    root.mkdir(mode=0o755)
     try:
+        path = Path(tempfile.mkdtemp(dir=root))
+        path.chmod(0o755)
         yield path
     finally:
-        _remove(path)
+        _remove(root)
 
 
 def _own_path(name: str) -> Path:

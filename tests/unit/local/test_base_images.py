@@ -290,20 +290,21 @@ def test_the_build_image_changes_with_the_image_below_and_with_the_settings() ->
 # Work directories
 
 
-def test_what_a_killed_run_left_is_removed_and_nothing_is_left_after(
+def test_what_a_killed_run_left_is_removed_and_its_directory_is_not_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with lock("x"), work_directory("x") as work:
-        (work / "half.tar").write_text("half")
-        left = work
-    left.mkdir()
-    (left / "half.tar").write_text("left over")
+    with lock("x"), work_directory("x") as killed:
+        pass
+    killed.mkdir(parents=True)
+    (killed / "half.tar").write_text("left over")
 
     with lock("x"), work_directory("x") as work:
         assert list(work.iterdir()) == []
+        assert work != killed
+        assert not killed.exists()
 
-    assert not left.exists()
+    assert [path for path in tmp_path.rglob("*") if path.is_dir()] == []
 
 
 def test_the_errors_of_the_package_tool_are_shown_not_its_chatter() -> None:
