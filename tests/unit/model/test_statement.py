@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -90,9 +91,108 @@ STAGE = ("predicate", "onedigest_stage")
         changed((*STAGE, "finishedOn"), "yesterday"),
         changed((*STAGE, "metrics"), None),
         changed((*STAGE, "inputs"), ["x"]),
+        changed((*STAGE, "metrics"), []),
+        changed((*STAGE, "inputs"), {"build": 7}),
+        changed((*STAGE, "extra"), 1),
+        changed(("extra",), 1),
+        changed(("predicate", "result"), "FAILED"),
+        changed(("predicate", "onedigest_facts"), None),
+        changed(("predicate", "onedigest_reasons"), [{"text": 1, "remedy": ""}]),
         changed(("predicate",), {}),
+        changed(("predicate",), []),
+        encode(IMAGE, STATEMENT).replace(b'"result":"PASSED"', b'"result":"PASSED","result":"PASSED"'),
+        encode(IMAGE, STATEMENT).replace(b"12.5", b"NaN"),
+        encode(IMAGE, STATEMENT).replace(b"12.5", b"Infinity"),
+        b"[" * 100_000,
     ],
 )
 def test_anything_else_is_no_evidence(payload: bytes) -> None:
     with pytest.raises(NotEvidence):
         decode(payload)
+
+
+def predicate_of(**changes: Any) -> tuple[str, dict[str, Any]]:
+    statement = replace(STATEMENT, **changes)
+    document = json.loads(encode(IMAGE, statement))
+    assert decode(encode(IMAGE, statement)) == (IMAGE.digest, statement)
+    return document["predicateType"], document["predicate"]
+
+
+def test_a_build_is_slsa_provenance_with_commit_and_base_images() -> None:
+    facts = {
+        "commit": "c" * 40,
+        "source": "https://example.test/shop.git",
+        "args": {"A": "b"},
+        "platform": "linux/amd64",
+        "base_images": {"python:3.11": "sha256:" + "e" * 64},
+    }
+    kind, predicate = predicate_of(stage="build", facts=facts)
+    assert kind == "https://slsa.dev/provenance/v1"
+    definition = predicate["buildDefinition"]
+    assert definition["buildType"] == "urn:onedigest:build:dockerfile:v1"
+    assert definition["externalParameters"] == {
+        "app": "shop",
+        "args": {"A": "b"},
+        "platform": "linux/amd64",
+        "source": "https://example.test/shop.git",
+    }
+    assert definition["resolvedDependencies"] == [
+        {"name": "source", "uri": "git+https://example.test/shop.git", "digest": {"gitCommit": "c" * 40}},
+        {"name": "python:3.11", "digest": {"sha256": "e" * 64}},
+    ]
+    assert predicate["runDetails"] == {
+        "builder": {"id": "urn:onedigest:builder:v1"},
+        "metadata": {
+            "invocationId": "r1",
+            "startedOn": "2026-03-01T12:00:00.000005Z",
+            "finishedOn": "2026-03-01T12:01:00.000000Z",
+        },
+    }
+
+
+def test_a_work_tree_that_differs_from_its_commit_is_marked() -> None:
+    _, predicate = predicate_of(stage="build", facts={"commit": "c" * 40, "dirty": True})
+    (source,) = predicate["buildDefinition"]["resolvedDependencies"]
+    assert source["annotations"] == {"dirty": True}
+
+
+def test_a_build_outside_git_depends_on_no_commit() -> None:
+    _, predicate = predicate_of(stage="build", facts={"commit": ""})
+    assert predicate["buildDefinition"]["resolvedDependencies"] == []
+
+
+@pytest.mark.parametrize("stage", ["integration", "staging"])
+@pytest.mark.parametrize(("result", "said"), [("PASSED", "PASSED"), ("FAILED", "FAILED"), ("UNDECIDED", "FAILED")])
+def test_tests_are_a_test_result_and_undecided_is_no_pass(stage: str, result: str, said: str) -> None:
+    facts = {"failures": [{"name": "test_a", "message": "m"}], "passed_tests": ["test_b"]}
+    kind, predicate = predicate_of(stage=stage, result=result, facts=facts, plan="sha256:" + "e" * 64)
+    assert kind == "https://in-toto.io/attestation/test-result/v0.1"
+    assert predicate["result"] == said
+    assert predicate["configuration"] == [{"name": "plan", "digest": {"sha256": "e" * 64}}]
+    assert (predicate["passedTests"], predicate["failedTests"]) == (["test_b"], ["test_a"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind"),
+    [("prod", "deployment"), ("rollback", "deployment"), ("approval", "approval"), ("quarantine", "quarantine")],
+)
+def test_what_no_vetted_type_covers_has_a_type_of_ours(stage: str, kind: str) -> None:
+    found, predicate = predicate_of(stage=stage)
+    assert found == f"urn:onedigest:predicate:{kind}:v1"
+    assert set(predicate) == {"onedigest_stage", "onedigest_facts", "onedigest_reasons"}
+
+
+def test_the_object_we_judge_by_is_the_same_in_every_predicate() -> None:
+    stages = ("build", "integration", "staging", "prod", "rollback", "approval", "quarantine")
+    objects = [predicate_of(stage=stage)[1]["onedigest_stage"] for stage in stages]
+    assert {frozenset(each) for each in objects} == {
+        frozenset(
+            {"app", "stage", "environment", "result", "plan", "run", "startedOn", "finishedOn", "inputs", "metrics"}
+        )
+    }
+
+
+@pytest.mark.parametrize("stage", ["build", "integration", "prod", "approval"])
+def test_a_statement_of_one_kind_does_not_pose_as_another(stage: str) -> None:
+    with pytest.raises(NotEvidence, match="under predicate type"):
+        decode(changed((*STAGE, "stage"), stage) if stage != "integration" else changed((*STAGE, "stage"), "build"))
