@@ -156,9 +156,11 @@ def _script(name: str) -> str:
 def bootstrap(arguments: Sequence[str], *, work: Path, what: str) -> None:
     """Run mmdebstrap with everything temporary under `work`."""
     environment = {**os.environ, "TMPDIR": str(work), "SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8"}
+    # It must not outlive us: nobody would wait for it or clean up after it.
+    command = ["setpriv", "--pdeathsig", "TERM", "mmdebstrap", *arguments]
     try:
         done = subprocess.run(
-            ["mmdebstrap", *arguments],
+            command,
             env=environment,
             capture_output=True,
             text=True,
@@ -199,12 +201,16 @@ def lock(name: str) -> Iterator[None]:
 def work_directory(name: str) -> Iterator[Path]:
     """A new temporary directory for `name`; what killed runs left for that name is removed before.
 
-    The caller holds the lock on `name`. A killed run's children may live on for a while and write to the directory
+    The caller holds the lock on `name`. A killed run's children may live on for a moment and write to the directory
     they were given, so no two runs are given the same one.
     """
     root = _own_path(name)
     _remove(root)
-    root.mkdir(mode=0o755)
+    root.mkdir(mode=0o755, exist_ok=True)
+    if root.stat().st_uid != os.getuid():
+        raise UnavailableError(
+            f"{root} belongs to somebody else", hint="remove it, or set TMPDIR to a place of your own"
+        )
     try:
         path = Path(tempfile.mkdtemp(dir=root))
         path.chmod(0o755)
