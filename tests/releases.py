@@ -55,7 +55,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-server = http.server.ThreadingHTTPServer(("", 8080), Handler)
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *args):
+        pass
+
+
+server = Server(("", 8080), Handler)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 server.serve_forever()
 """

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from pipeline.model.service import TargetState, TaskState
 
 _LINES = 12
-_WIDTH = 160
+_WIDTH = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def failure_of(task: TaskState, log_lines: Sequence[str] = ()) -> Failure | None
     """
     if not task.ended or _on_purpose(task):
         return None
-    text = _said(task)
+    text = "; ".join(_parts(task))
     rule = _match(f"{task.stop_code}\n{text}") or _match_log(task, log_lines) or _EXITED
     return Failure(task, rule.name, text, rule.remedy, rule.transient)
 
@@ -136,18 +137,19 @@ def like_failures(failures: Sequence[Failure]) -> tuple[Failure | None, int]:
 
 def explain(failure: Failure | None, log_lines: Sequence[str], targets: Sequence[TargetState] | None) -> str:
     """The diagnosis as text that fits one screen: what ECS said, exit code, log, target health, rule and fix."""
-    log = [f"  | {line}" for line in log_lines[-_LINES:]] or ["  | (no log lines)"]
+    log = [f"  | {line}"[:_WIDTH] for line in log_lines[-_LINES:]] or ["  | (no log lines)"]
     sick = [f"target {t.ip}:{t.port} {t.state} {t.description or t.reason}".rstrip() for t in _sick(targets)]
     if failure is None:
-        lines = ["no task failed; the last lines of a new task:", *log, *sick] if log_lines or sick else []
-    else:
-        better = failure_of(failure.task, log_lines) or failure
-        head, fix = (
-            f"task {failure.task.id}: {better.text}",
-            [f"rule: {better.rule}", f"fix: {better.remedy}"],
-        )
-        lines = [head, *log, *sick, *fix]
-    return "\n".join(line[:_WIDTH] for line in lines)
+        shown = ["no task failed; the last lines of a new task:", *log, *sick] if log_lines or sick else []
+        return "\n".join(shown)
+    better = failure_of(failure.task, log_lines) or failure
+    said = [
+        line for part in _parts(failure.task) for line in wrap(part, _WIDTH, max_lines=3, placeholder=" …")
+    ]
+    verdict = [f"rule: {better.rule}", f"fix: {better.remedy}"]
+    return "\n".join(
+        [f"task {failure.task.id} failed:", *(f"  {line}" for line in said), *log, *sick, *verdict]
+    )
 
 
 def _on_purpose(task: TaskState) -> bool:
@@ -156,15 +158,15 @@ def _on_purpose(task: TaskState) -> bool:
     return not re.search(r"failed .*health checks|unhealthy", task.stopped_reason, re.IGNORECASE)
 
 
-def _said(task: TaskState) -> str:
+def _parts(task: TaskState) -> list[str]:
+    """What ECS said: the stopped reason, each container's own reason, each exit code."""
     parts = [task.stopped_reason or task.stop_code or "stopped without a reason"]
     parts += [
         f"{name}: {reason}"
         for name, reason in sorted(task.container_reasons.items())
         if reason not in parts[0]
     ]
-    parts += [f"{name}: exit {code}" for name, code in sorted(task.exit_codes.items())]
-    return "; ".join(parts)
+    return parts + [f"{name}: exit {code}" for name, code in sorted(task.exit_codes.items())]
 
 
 def _match(evidence: str) -> _Rule | None:

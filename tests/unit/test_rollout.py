@@ -78,6 +78,7 @@ def test_a_good_image_replaces_the_old_one() -> None:
     assert result.healthy_at is not None
     assert result.drained_at is not None
     assert result.healthy_at < result.drained_at
+    assert "asking the smoke checks" in scene.said.steps
 
 
 def test_a_rollout_is_exactly_one_update_without_a_desired_count() -> None:
@@ -297,7 +298,9 @@ def test_smoke_checks_must_agree_several_times_in_a_row() -> None:
 
 
 def test_without_checks_health_alone_decides() -> None:
-    assert Scene().deploy(spec=replace(SPEC, checks=())).outcome is RolloutOutcome.SUCCEEDED
+    scene = Scene()
+    assert scene.deploy(spec=replace(SPEC, checks=())).outcome is RolloutOutcome.SUCCEEDED
+    assert "asking the smoke checks" not in scene.said.steps
 
 
 def test_thirty_seconds_of_throttling_are_not_a_failure() -> None:
@@ -479,6 +482,50 @@ def test_a_digest_that_already_runs_badly_goes_back_to_the_last_good_one() -> No
     assert scene.serves == {str(OLD)}
 
 
+def _crash_everything(scene: Scene) -> None:
+    for task in list(scene.ecs._tasks.values()):
+        scene.ecs._exit(task)
+    scene.clock.advance(60)
+
+
+def test_failures_of_long_ago_do_not_count_against_what_runs() -> None:
+    scene = Scene()
+    scene.deploy()
+    _crash_everything(scene)
+    result = scene.deploy()
+    assert result.outcome is RolloutOutcome.SUCCEEDED
+    assert result.already
+
+
+def test_failures_of_long_ago_do_not_bar_the_way_back() -> None:
+    scene = Scene()
+    _crash_everything(scene)
+    scene.ecs.breaker = False
+    scene.ecs.behave(NEW, **BAD_IMAGES["exited"])
+    assert scene.deploy().outcome is RolloutOutcome.ROLLED_BACK
+
+
+def test_the_way_back_does_not_wait_for_the_old_one_to_stay_up() -> None:
+    scene = Scene(stay_up=500.0)
+    scene.ecs.behave(NEW, **BAD_IMAGES["exited"])
+    assert scene.deploy().outcome is RolloutOutcome.ROLLED_BACK
+    assert scene.took < 60
+
+
+def test_a_wobble_while_old_tasks_drain_after_the_deadline_is_no_failure() -> None:
+    scene = Scene(deadline=60.0)
+    scene.ecs.drain_seconds = 200.0
+    scene.ecs.after(100.0, lambda: _one_exits(scene))
+    result = scene.deploy()
+    assert result.outcome is RolloutOutcome.SUCCEEDED
+    assert result.drained_at is not None
+
+
+def _one_exits(scene: Scene) -> None:
+    alive = [t for t in scene.ecs._tasks.values() if t.state.alive]
+    scene.ecs._exit(next(t for t in alive if scene.ecs._image(t.state.task_definition) == str(NEW)))
+
+
 def test_the_last_good_one_on_record_is_preferred_to_the_previous_one() -> None:
     scene = Scene()
     good = scene.ecs.current
@@ -525,10 +572,7 @@ def test_one_flapping_task_among_many_does_not_fail_a_rollout() -> None:
 
     def one_dies() -> None:
         next(kill)
-        alive = [t for t in scene.ecs._tasks.values() if t.state.alive]
-        task = next(t for t in alive if scene.ecs._image(t.state.task_definition) == str(NEW))
-        task.behaviour = replace(task.behaviour, exit_code=1)
-        scene.ecs._exit(task)
+        _one_exits(scene)
 
     scene.ecs.behave(NEW, healthy_after=6.0)
     for moment in (7.5, 8.5, 9.5):

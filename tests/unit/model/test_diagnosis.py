@@ -156,7 +156,11 @@ def test_an_explanation_holds_reason_exit_code_log_target_rule_and_fix() -> None
     text = explain(
         failure_of(EXITED), ["Traceback", "KeyError"], [SICK, replace(SICK, state="healthy", ip="10.9.9.9")]
     )
-    assert text.splitlines()[0] == "task t1: Essential container in task exited; app: exit 1"
+    assert text.splitlines()[:3] == [
+        "task t1 failed:",
+        "  Essential container in task exited",
+        "  app: exit 1",
+    ]
     assert "  | KeyError" in text
     assert "target 10.0.0.1:8000 unhealthy codes: [404]" in text
     assert "10.9.9.9" not in text
@@ -166,9 +170,11 @@ def test_an_explanation_holds_reason_exit_code_log_target_rule_and_fix() -> None
 
 def test_an_explanation_fits_one_screen() -> None:
     many = [replace(SICK, ip=f"10.0.0.{n}") for n in range(50)]
-    text = explain(failure_of(EXITED), ["x" * 1000] * 500, many)
+    task = replace(EXITED, stopped_reason="because " * 1000)
+    text = explain(failure_of(task), ["x" * 1000] * 500, many)
     assert len(text.splitlines()) <= 24
-    assert max(map(len, text.splitlines())) <= 160
+    assert max(map(len, text.splitlines())) <= 130
+    assert "app: exit 1" in text
 
 
 def test_an_empty_log_is_said_to_be_empty() -> None:

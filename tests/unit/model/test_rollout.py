@@ -108,6 +108,7 @@ INCOMPLETE = {
     "still in progress": changed(service=service(replace(OUR_DEPLOYMENT, rollout_state="IN_PROGRESS"))),
     "too few tasks": changed(tasks=[task(1)]),
     "no task": changed(tasks=[]),
+    "too few tasks without a target group": changed(tasks=[task(1)], targets=None),
     "tasks of the old definition": changed(tasks=[task(1, BEFORE), task(2, BEFORE)]),
     "a task on its way out": changed(tasks=[task(1), task(2, desired_status="STOPPED")]),
     "digest not reported": changed(tasks=[task(1), task(2, image_digests={})]),
@@ -282,6 +283,12 @@ def test_the_old_deployment_as_primary_again_is_ecs_going_back() -> None:
     assert (step.action, step.by_ecs) == (Action.ROLL_BACK, True)
     assert step.failure is not None
     assert "no reason given" in step.reason.text
+
+
+def test_the_old_deployment_as_primary_again_needs_no_other_sign() -> None:
+    seen = observe(AIM, changed(service=service(OUR_DEPLOYMENT, OLD_DEPLOYMENT)), POLICY)
+    back = service(replace(OLD_DEPLOYMENT, status="PRIMARY"), replace(RUNNING, status="ACTIVE"))
+    assert step_for(changed(service=back), earlier=seen).by_ecs
 
 
 def test_an_id_that_is_not_listed_yet_is_waited_for_within_a_bound() -> None:
