@@ -70,6 +70,7 @@ def set_up_sql(app: str, known: Passwords) -> str:
             f"SELECT 'CREATE ROLE {name}' WHERE {no_role} \\gexec",
             f"ALTER ROLE {name} LOGIN PASSWORD '{password}';",
             f"SELECT 'CREATE DATABASE {name} OWNER {name}' WHERE {no_database} \\gexec",
+            f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC;",
         ]
     return "\n".join(lines) + "\n"
 

@@ -43,6 +43,7 @@ PRINTS = {
     "ministack.services.cloudformation.provisioners._normalize_container_defs": "3f7c0507c0cc",
     "ministack.services.cloudformation.provisioners._ecs_task_def_create": "a5b3d83f890c",
     "ministack.services.cloudformation.provisioners._ecs_service_create": "75dfd177d75c",
+    "ministack.services.cloudformation.provisioners._ecs_service_update": "f77a6d52cf17",
 }
 
 

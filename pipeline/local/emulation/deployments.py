@@ -11,7 +11,7 @@ from pipeline.local.emulation import events
 from pipeline.local.emulation.ground import Emulator
 from pipeline.local.emulation.targets import STOPPING, monotonic, service_of
 
-FAILED_SHOWN_SECONDS = 30.0
+FAILED_SHOWN_SECONDS = 20.0
 LONGEST_BACK_OFF = 15.0
 
 
@@ -150,7 +150,7 @@ class Deployments:
 
 
 def shown(deployments: list[Any], now: float) -> list[Any]:
-    """The deployments that stay listed: a failed one leaves after 30 s, or when a later one has completed."""
+    """The deployments that stay listed: a failed one leaves after 20 s, or when a later one has completed."""
     kept: list[Any] = []
     later_completed = False
     for deployment in deployments:

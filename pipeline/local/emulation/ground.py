@@ -99,6 +99,7 @@ WRAPPED: Mapping[str, tuple[str, ...]] = {
         "_normalize_container_defs",
         "_ecs_task_def_create",
         "_ecs_service_create",
+        "_ecs_service_update",
     ),
 }
 

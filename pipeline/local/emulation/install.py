@@ -57,6 +57,7 @@ def _install_templates(emulator: Emulator, templates: Templates) -> None:
     handlers = handler_table(provisioners)
     handlers["AWS::ECS::TaskDefinition"]["create"] = templates.create_definition
     handlers["AWS::ECS::Service"]["create"] = templates.create_service
+    handlers["AWS::ECS::Service"]["update"] = templates.update_service
 
 
 def handler_table(provisioners: object) -> dict[str, dict[str, object]]:

@@ -55,6 +55,7 @@ class Templates:
         self._emulator = emulator
         self._create_definition = emulator.provisioners._ecs_task_def_create
         self._create_service = emulator.provisioners._ecs_service_create
+        self._update_service = emulator.provisioners._ecs_service_update
 
     def container_definitions(self, definitions: Any) -> Any:
         """In place of the emulator's, which leaves secrets and health checks in the template's spelling."""
@@ -71,16 +72,32 @@ class Templates:
     def create_service(self, logical_id: str, properties: Mapping[str, Any], stack: str) -> Any:
         """Creates the service with its grace period, and with numbers where a parameter gave text."""
         ecs = self._emulator.ecs
-        count = int(properties.get("DesiredCount", 1))
-        balancers = [
-            {**b, "ContainerPort": int(b.get("ContainerPort", 80))}
-            for b in properties.get("LoadBalancers") or []
-        ]
-        asked = {**properties, "DesiredCount": count, "LoadBalancers": balancers}
+        asked = service_properties(properties)
         arn, attributes = self._create_service(logical_id, asked, stack)
-        service = ecs._services[
-            f"{ecs._resolve_cluster_name(properties.get('Cluster', 'default'))}/{attributes['Name']}"
-        ]
-        service["healthCheckGracePeriodSeconds"] = int(properties.get("HealthCheckGracePeriodSeconds") or 0)
-        service["enableExecuteCommand"] = str(properties.get("EnableExecuteCommand", False)).lower() == "true"
+        cluster = ecs._resolve_cluster_name(asked.get("Cluster", "default"))
+        service = ecs._services[f"{cluster}/{attributes['Name']}"]
+        service["healthCheckGracePeriodSeconds"] = asked.get("HealthCheckGracePeriodSeconds") or 0
+        service["enableExecuteCommand"] = asked.get("EnableExecuteCommand", False)
         return arn, attributes
+
+    def update_service(
+        self, physical_id: str, old: Mapping[str, Any], new: Mapping[str, Any], stack: str
+    ) -> Any:
+        """Updates the service, likewise with numbers."""
+        return self._update_service(physical_id, service_properties(old), service_properties(new), stack)
+
+
+def service_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """A service's properties with the types that the API has, where a template's parameter gave text."""
+    typed = dict(properties)
+    for name in ("DesiredCount", "HealthCheckGracePeriodSeconds"):
+        if name in typed:
+            typed[name] = int(typed[name])
+    if "EnableExecuteCommand" in typed:
+        typed["EnableExecuteCommand"] = str(typed["EnableExecuteCommand"]).lower() == "true"
+    if typed.get("LoadBalancers"):
+        typed["LoadBalancers"] = [
+            {**balancer, "ContainerPort": int(balancer["ContainerPort"])}
+            for balancer in typed["LoadBalancers"]
+        ]
+    return typed

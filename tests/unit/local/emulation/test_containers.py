@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pipeline.local.emulation.containers import health_check, plain_reason, run_options, worst
-from pipeline.local.emulation.templates import container_definition
+from pipeline.local.emulation.templates import container_definition, service_properties
 
 
 def test_limits_user_entry_point_and_read_only_root_reach_the_engine() -> None:
@@ -85,3 +85,20 @@ def test_a_templates_container_definition_becomes_the_apis() -> None:
         "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/ecs/a"}},
         "dockerLabels": {"Team": "Blue"},
     }
+
+
+def test_a_services_numbers_are_numbers_where_a_templates_parameter_gave_text() -> None:
+    asked = {
+        "DesiredCount": "0",
+        "HealthCheckGracePeriodSeconds": "30",
+        "EnableExecuteCommand": "true",
+        "LoadBalancers": [{"ContainerName": "app", "ContainerPort": "8080"}],
+    }
+
+    assert service_properties(asked) == {
+        "DesiredCount": 0,
+        "HealthCheckGracePeriodSeconds": 30,
+        "EnableExecuteCommand": True,
+        "LoadBalancers": [{"ContainerName": "app", "ContainerPort": 8080}],
+    }
+    assert service_properties({}) == {}

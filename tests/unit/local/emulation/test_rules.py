@@ -39,8 +39,8 @@ def test_a_failed_deployment_is_shown_for_a_while_and_then_leaves() -> None:
     failed = deployment("FAILED", _failed=100.0)
     good = deployment("COMPLETED", "PRIMARY", _completed=90.0)
 
-    assert shown([failed, good], 120.0) == [failed, good]
-    assert shown([failed, good], 131.0) == [good]
+    assert shown([failed, good], 119.0) == [failed, good]
+    assert shown([failed, good], 121.0) == [good]
 
 
 def test_a_failed_deployment_leaves_when_a_later_one_has_completed() -> None:
