@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import UnavailableError
@@ -18,17 +22,19 @@ LAST_PORT = 65000
 class Ports:
     """The cloud's ports by name, kept in `ports.json`."""
 
-    def __init__(self, state: Path, base: int | None) -> None:
-        """`base` is where the search begins; None means 18080."""
+    def __init__(self, state: Path, base: int | None, neighbours: Path | None = None) -> None:
+        """`base` is where the search begins; None means 18080.
+
+        `neighbours` is the file that lists the records of all clouds of this user, so that two that start at once,
+        or one that is down, do not lose their ports to each other.
+        """
         self._file = state / "ports.json"
         self._base = base or FIRST_PORT
+        self._neighbours = neighbours or Path(tempfile.gettempdir()) / f"onedigest-clouds-{os.getuid()}"
 
     def known(self) -> Mapping[str, int]:
         """The ports as recorded; empty before the first start."""
-        try:
-            return {str(k): int(v) for k, v in json.loads(self._file.read_text("utf-8")).items()}
-        except (OSError, ValueError, AttributeError):
-            return {}
+        return _read(self._file)
 
     def assign(self, names: Sequence[str]) -> Mapping[str, int]:
         """A port for every name: the recorded one, or a free one next to the others, recorded from now on.
@@ -40,13 +46,23 @@ class Ports:
         if not missing:
             return known
         start = min(known.values()) if known else self._base
-        known.update(zip(missing, self._free(start, len(missing), known.values()), strict=True))
-        replace_text(self._file, json.dumps(known, indent=1))
+        with self._others() as taken:
+            known.update(
+                zip(missing, self._free(start, len(missing), {*known.values(), *taken}), strict=True)
+            )
+            replace_text(self._file, json.dumps(known, indent=1))
         return known
 
-    def forget(self) -> None:
-        """Drops the record, so that the next `assign` looks again."""
-        self._file.unlink(missing_ok=True)
+    @contextmanager
+    def _others(self) -> Iterator[set[int]]:
+        """The ports of all other clouds; nobody else picks while we do."""
+        with self._neighbours.open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            listed = {line for line in file.read().splitlines() if Path(line).exists()}
+            yield {port for line in listed - {str(self._file)} for port in _read(Path(line)).values()}
+            file.truncate(0)
+            file.write("".join(f"{line}\n" for line in sorted({*listed, str(self._file)})))
 
     def _free(self, start: int, count: int, taken: Iterable[int]) -> list[int]:
         used = set(taken)
@@ -58,6 +74,13 @@ class Ports:
             f"no {count} free loopback ports together between {start} and {LAST_PORT}",
             hint="set `port_base` under [cloud] in pipeline.toml to where ports are free",
         )
+
+
+def _read(file: Path) -> dict[str, int]:
+    try:
+        return {str(k): int(v) for k, v in json.loads(file.read_text("utf-8")).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def is_free(port: int) -> bool:

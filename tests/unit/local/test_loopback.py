@@ -18,14 +18,14 @@ def taken() -> Iterator[int]:
 
 
 def test_ports_once_picked_stay(tmp_path: Path) -> None:
-    first = Ports(tmp_path, 23000).assign(["aws", "registry"])
+    first = Ports(tmp_path, 23000, tmp_path / "clouds").assign(["aws", "registry"])
 
-    assert Ports(tmp_path, 29000).assign(["registry", "aws"]) == first
+    assert Ports(tmp_path, 29000, tmp_path / "clouds").assign(["registry", "aws"]) == first
     assert len(set(first.values())) == 2
 
 
 def test_a_later_part_gets_a_port_next_to_the_others(tmp_path: Path) -> None:
-    ports = Ports(tmp_path, 23000)
+    ports = Ports(tmp_path, 23000, tmp_path / "clouds")
     first = ports.assign(["aws"])
 
     both = ports.assign(["aws", "prod"])
@@ -36,7 +36,7 @@ def test_a_later_part_gets_a_port_next_to_the_others(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_not_picked(tmp_path: Path, taken: int) -> None:
-    assert taken not in Ports(tmp_path, taken).assign(["aws"]).values()
+    assert taken not in Ports(tmp_path, taken, tmp_path / "clouds").assign(["aws"]).values()
 
 
 def test_a_taken_port_is_refused_with_who_holds_it_and_the_way_out(tmp_path: Path, taken: int) -> None:
@@ -59,4 +59,20 @@ def test_a_free_port_is_free_and_held_by_nobody_seen() -> None:
 def test_a_broken_record_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "ports.json").write_text("{not json")
 
-    assert Ports(tmp_path, 23000).known() == {}
+    assert Ports(tmp_path, 23000, tmp_path / "clouds").known() == {}
+
+
+def test_two_clouds_that_start_at_once_pick_different_ports_and_keep_them_while_down(tmp_path: Path) -> None:
+    neighbours = tmp_path / "clouds"
+    one = Ports(tmp_path / "one", 23000, neighbours).assign(["aws", "registry"])
+    two = Ports(tmp_path / "two", 23000, neighbours).assign(["aws", "registry"])
+
+    assert not set(one.values()) & set(two.values())
+
+
+def test_a_cloud_that_was_reset_gives_its_ports_back(tmp_path: Path) -> None:
+    neighbours = tmp_path / "clouds"
+    one = Ports(tmp_path / "one", 23000, neighbours).assign(["aws"])
+    (tmp_path / "one" / "ports.json").unlink()
+
+    assert Ports(tmp_path / "two", 23000, neighbours).assign(["aws"]) == one
