@@ -19,6 +19,7 @@ from pipeline.local.loopback import holder
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
+LONGEST_LOG = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class EmulatorProcess:
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(root), os.environ.get("PYTHONPATH", "")])
         )
-        with self.log.open("ab") as log:
+        keep = self.log.exists() and self.log.stat().st_size < LONGEST_LOG
+        with self.log.open("ab" if keep else "wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.local.emulator", "--state", str(self._state)],
                 stdin=subprocess.DEVNULL,
