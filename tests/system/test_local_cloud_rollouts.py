@@ -233,3 +233,19 @@ def unpause(container: docker.models.containers.Container) -> None:
         container.unpause()
     except docker.errors.APIError:  # removed meanwhile
         return
+
+
+def test_a_task_definitions_health_check_decides_too(local_cloud: CloudInHand) -> None:
+    local_cloud.serving("staging", GOOD)
+    often = {"interval": 1, "timeout": 2, "retries": 1}
+    passes = {"command": ["CMD-SHELL", "exit 0"], **often}
+    fails = {"command": ["CMD-SHELL", "exit 1"], **often}
+
+    assert local_cloud.deploy("staging", local_cloud.image(GOOD), healthCheck=passes)
+    (task,) = running(local_cloud)
+    assert task["healthStatus"] == "HEALTHY"
+
+    arn = local_cloud.register("staging", local_cloud.image(GOOD), healthCheck=fails)
+    local_cloud.begin("staging", arn, 1)
+    ended = local_cloud.wait(lambda: local_cloud.stopped("staging", arn), lambda tasks: len(tasks) > 0)[0]
+    assert ended["stoppedReason"] == "Task failed container health checks"
