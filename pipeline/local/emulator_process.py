@@ -117,13 +117,9 @@ class EmulatorProcess:
 
     def _end(self, pid: int) -> None:
         _signal(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self.pid() is not None and time.monotonic() < deadline:
-            _reap(pid)
-            time.sleep(0.02)
-        if self.pid() is not None:
+        if not _wait_for_end(pid, STOP_SECONDS):
             _signal(pid, signal.SIGKILL)
-            _reap(pid)
+            _wait_for_end(pid, STOP_SECONDS)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -131,6 +127,21 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def _wait_for_end(pid: int, seconds: float) -> bool:
+    """True when the process is gone, and its sockets with it: a dying one loses its command line before its files."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        _reap(pid)
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rsplit(")", 1)[1].split()[0]
+        except (OSError, IndexError):
+            return True
+        if state in "ZX":
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _reap(pid: int) -> None:
