@@ -6,7 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.config_errors import describe
 from pipeline.errors import ConfigurationError
@@ -76,13 +84,19 @@ class ServiceSettings(Table):
     timeout: Seconds = 60.0
 
 
+def _not_taken(name: str) -> str:
+    if name in ("app", "before"):
+        raise ValueError("this name is the candidate's own")
+    return name
+
+
 class IntegrationSettings(Table):
     """The integration stage: services, the candidate's environment, and the suite."""
 
     tests: str = "tests/integration"
     before: tuple[str, ...] = ()
     environment: dict[str, str] = {}
-    services: dict[Name, ServiceSettings] = {}
+    services: dict[Annotated[Name, AfterValidator(_not_taken)], ServiceSettings] = {}
     pytest_args: tuple[str, ...] = ()
     ready_timeout: Seconds = 60.0
     timeout: Seconds = 900.0

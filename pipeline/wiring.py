@@ -46,7 +46,7 @@ from pipeline.report.summary import github_outputs, markdown
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 from pipeline.runner import Rules, Runner
 from pipeline.terminal import Terminal, Watcher
-from stages.build import BuildPlan, BuildStage
+from stages.build import LABEL, BuildPlan, BuildStage
 from stages.deployment import Environment
 from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
@@ -352,9 +352,10 @@ def make_environment(session: Session, name: str) -> Environment:
     )
 
     def rollout() -> Rollout:
+        group = service.describe().target_group
         return Rollout(
             service=service,
-            targets=ElbTargets(cloud.aws.client("elbv2"), service.describe().target_group),
+            targets=ElbTargets(cloud.aws.client("elbv2"), group) if group else None,
             probe=FreshConnectionProbe(),
             clock=SystemClock(),
             policy=RolloutPolicy(
@@ -371,7 +372,8 @@ def make_environment(session: Session, name: str) -> Environment:
     )
 
     def spec(candidate: Candidate) -> DeploySpec:
-        words = {"digest": str(candidate.ref.digest), "commit": candidate.source.commit}
+        facts = session.registry.image_facts(candidate.ref)
+        words = {"digest": str(candidate.ref.digest), "commit": facts.labels.get(LABEL + "revision", "")}
         told = {**settings.app.environment, **own.environment}
         return DeploySpec(
             container=CONTAINER,
@@ -381,7 +383,7 @@ def make_environment(session: Session, name: str) -> Environment:
             before=own.before.command if own.before else (),
             base_url=cloud.url(name),
             checks=checks,
-            platform_digests=session.registry.image_facts(candidate.ref).platform_digests,
+            platform_digests=facts.platform_digests,
         )
 
     def settled(result: RolloutResult) -> None:

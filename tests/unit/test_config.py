@@ -119,3 +119,8 @@ def test_durations_are_seconds(text: str, seconds: float) -> None:
 def test_a_duration_needs_its_unit(text: object) -> None:
     with pytest.raises(ValueError, match="unit"):
         parse_duration(text)
+
+
+def test_a_service_cannot_take_the_candidates_name() -> None:
+    with pytest.raises(ConfigurationError, match="the candidate's own"):
+        config.parse(SMALL + '[integration.services.app]\nimage = "redis"\nport = 6379\n')
