@@ -13,8 +13,17 @@ from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
 from pipeline.errors import ConfigurationError, UnavailableError
 
-_REMOTE = {"retries": {"mode": "adaptive", "max_attempts": 6}, "connect_timeout": 5, "read_timeout": 30}
-_LOOPBACK = {
+_REMOTE: Mapping[str, Any] = {
+    "retries": {"mode": "adaptive", "max_attempts": 6},
+    "connect_timeout": 5,
+    "read_timeout": 30,
+}
+_LOOPBACK: Mapping[str, Any] = {
+    "retries": {"mode": "standard", "max_attempts": 2},
+    "connect_timeout": 2,
+    "read_timeout": 30,
+    "proxies": {},
+}
     "retries": {"mode": "standard", "max_attempts": 2},
     "connect_timeout": 2,
     "read_timeout": 30,
