@@ -24,11 +24,6 @@ _LOOPBACK: Mapping[str, Any] = {
     "read_timeout": 30,
     "proxies": {},
 }
-    "retries": {"mode": "standard", "max_attempts": 2},
-    "connect_timeout": 2,
-    "read_timeout": 30,
-    "proxies": {},
-}
 
 
 @dataclass(frozen=True, slots=True)
