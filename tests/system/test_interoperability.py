@@ -82,7 +82,9 @@ def written(request: pytest.FixtureRequest, hosts: dict[str, str], tmp_path: Pat
     image = push_image(registry, repository)
     signer = file_signer(tmp_path / "signing.key", create=True)
     trusted = TrustedKeys({"own": signer.public_key})
-    store = RegistryEvidenceStore(registry, repository, signer, trusted, DigestLocks(tmp_path / "locks"))
+    store = RegistryEvidenceStore(
+        registry, repository, lambda: signer, trusted, DigestLocks(tmp_path / "locks")
+    )
     statements = [
         statement_of(stage, environment="staging", result=result, facts={"note": 'grün: "ja"\n', "n": 1.5})
         for stage, result in zip(

@@ -98,7 +98,7 @@ def test_evidence_signed_in_kms_is_verified_without_it(kms: Any, tmp_path: Path)
         registry, repository = OciRegistry(lambda: None), f"{server.host}/shop"
         image = push_image(registry, repository)
         trusted, locks = TrustedKeys({"committed": pem}), DigestLocks(tmp_path)
-        store = RegistryEvidenceStore(registry, repository, signer, trusted, locks)
+        store = RegistryEvidenceStore(registry, repository, lambda: signer, trusted, locks)
         name = store.attach(image, statement_of("staging"))
         (found,) = store.collect(image).accepted
     assert (found.id, found.signer, found.statement) == (name, signer.key_id, statement_of("staging"))

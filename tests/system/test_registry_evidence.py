@@ -18,6 +18,7 @@ from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.registry_referrers import EMPTY, EMPTY_TYPE, Artifact, Referrers
 from pipeline.adapters.signer import KeySigner, TrustedKeys, file_signer
+from pipeline.errors import StuckError
 from pipeline.model.bundle import BUNDLE_TYPE, PAYLOAD_TYPE, pae, write_bundle
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Ignored
@@ -42,7 +43,7 @@ class Bench:
     def store(self, *trusted: KeySigner) -> RegistryEvidenceStore:
         keys = {str(number): key.public_key for number, key in enumerate(trusted or (self.signer,))}
         return RegistryEvidenceStore(
-            self.registry, self.image.repository, self.signer, TrustedKeys(keys), self.locks
+            self.registry, self.image.repository, lambda: self.signer, TrustedKeys(keys), self.locks
         )
 
     def smuggle(self, content: bytes, kind: str = BUNDLE_TYPE) -> None:
@@ -132,6 +133,23 @@ def test_what_is_attached_looks_as_other_clients_expect(bench: Bench) -> None:
         "dev.sigstore.bundle.predicateType": "https://in-toto.io/attestation/test-result/v0.1",
         "org.opencontainers.image.created": "2026-01-01T00:00:00.000000Z",
     }
+
+
+def test_a_statement_too_large_to_be_read_is_not_written(bench: Bench) -> None:
+    with pytest.raises(StuckError, match="at most 4194304 are read"):
+        bench.store().attach(bench.image, statement_of("staging", facts={"logs": "x" * 4_000_000}))
+    assert not Referrers(bench.registry, bench.locks).listed(bench.image)
+
+
+def test_reading_needs_no_key(bench: Bench) -> None:
+    name = bench.store().attach(bench.image, statement_of("staging"))
+    trusted = TrustedKeys({"own": bench.signer.public_key})
+
+    def no_key() -> KeySigner:
+        raise AssertionError("nobody signs here")
+
+    reader = RegistryEvidenceStore(bench.registry, bench.image.repository, no_key, trusted, bench.locks)
+    assert [found.id for found in reader.collect(bench.image).accepted] == [name]
 
 
 def test_evidence_by_a_key_that_nobody_trusts_is_ignored_with_the_key(
@@ -312,7 +330,7 @@ def _write_five(settings: tuple[str, str, Path, int]) -> list[str]:
     signer = file_signer(folder / "signing.key", create=True)
     trusted = TrustedKeys({"own": signer.public_key})
     store = RegistryEvidenceStore(
-        OciRegistry(lambda: None), repository, signer, trusted, DigestLocks(folder / "locks")
+        OciRegistry(lambda: None), repository, lambda: signer, trusted, DigestLocks(folder / "locks")
     )
     image = ImageRef(repository, Digest(digest))
     return [store.attach(image, statement_of("staging", run=f"{writer}-{number}")) for number in range(5)]
