@@ -281,6 +281,15 @@ def test_immutable_tags_are_explained(start: Start) -> None:
     assert len(referrers.listed(image)) == 1
 
 
+def test_a_tag_in_use_cannot_be_taken_where_tags_are_immutable(start: Start) -> None:
+    source, target = start(), start(immutable=True)
+    image = in_registry(source)
+    target.push_image(text="another", tag="promoted")
+    with pytest.raises(ConfigurationError, match="promoted") as refused:
+        ImageCopier(client(), client(), unlocked).copy(image, f"{target.host}/shop", tag="promoted")
+    assert "choose a tag" in refused.value.hint
+
+
 def flood(server: RegistryServer, image: ImageRef, count: int) -> None:
     kind = "application/vnd.oci.image.manifest.v1+json"
     subject = {"mediaType": kind, "digest": str(image.digest), "size": 1}
