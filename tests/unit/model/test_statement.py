@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.model.evidence import Statement
+from pipeline.model.evidence import PREDICATE_TYPES, Statement
 from pipeline.model.statement import NotEvidence, decode, encode
 from pipeline.model.verdict import Reason
 
@@ -162,7 +163,9 @@ def test_a_build_outside_git_depends_on_no_commit() -> None:
 
 
 @pytest.mark.parametrize("stage", ["integration", "staging"])
-@pytest.mark.parametrize(("result", "said"), [("PASSED", "PASSED"), ("FAILED", "FAILED"), ("UNDECIDED", "FAILED")])
+@pytest.mark.parametrize(
+    ("result", "said"), [("PASSED", "PASSED"), ("FAILED", "FAILED"), ("UNDECIDED", "FAILED")]
+)
 def test_tests_are_a_test_result_and_undecided_is_no_pass(stage: str, result: str, said: str) -> None:
     facts = {"failures": [{"name": "test_a", "message": "m"}], "passed_tests": ["test_b"]}
     kind, predicate = predicate_of(stage=stage, result=result, facts=facts, plan="sha256:" + "e" * 64)
@@ -174,7 +177,12 @@ def test_tests_are_a_test_result_and_undecided_is_no_pass(stage: str, result: st
 
 @pytest.mark.parametrize(
     ("stage", "kind"),
-    [("prod", "deployment"), ("rollback", "deployment"), ("approval", "approval"), ("quarantine", "quarantine")],
+    [
+        ("prod", "deployment"),
+        ("rollback", "deployment"),
+        ("approval", "approval"),
+        ("quarantine", "quarantine"),
+    ],
 )
 def test_what_no_vetted_type_covers_has_a_type_of_ours(stage: str, kind: str) -> None:
     found, predicate = predicate_of(stage=stage)
@@ -187,7 +195,18 @@ def test_the_object_we_judge_by_is_the_same_in_every_predicate() -> None:
     objects = [predicate_of(stage=stage)[1]["onedigest_stage"] for stage in stages]
     assert {frozenset(each) for each in objects} == {
         frozenset(
-            {"app", "stage", "environment", "result", "plan", "run", "startedOn", "finishedOn", "inputs", "metrics"}
+            {
+                "app",
+                "stage",
+                "environment",
+                "result",
+                "plan",
+                "run",
+                "startedOn",
+                "finishedOn",
+                "inputs",
+                "metrics",
+            }
         )
     }
 
@@ -195,4 +214,24 @@ def test_the_object_we_judge_by_is_the_same_in_every_predicate() -> None:
 @pytest.mark.parametrize("stage", ["build", "integration", "prod", "approval"])
 def test_a_statement_of_one_kind_does_not_pose_as_another(stage: str) -> None:
     with pytest.raises(NotEvidence, match="under predicate type"):
-        decode(changed((*STAGE, "stage"), stage) if stage != "integration" else changed((*STAGE, "stage"), "build"))
+        decode(
+            changed((*STAGE, "stage"), stage)
+            if stage != "integration"
+            else changed((*STAGE, "stage"), "build")
+        )
+
+
+REFERENCE = (Path(__file__).parents[3] / "docs" / "reference" / "evidence.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("stage", "kind"), PREDICATE_TYPES.items())
+def test_the_reference_names_every_predicate_type_beside_its_stage(stage: str, kind: str) -> None:
+    (row,) = [line for line in REFERENCE.splitlines() if f"`{kind}`" in line]
+    assert f"`{stage}`" in row.split("|")[1]
+
+
+def test_the_reference_names_every_field_of_our_object() -> None:
+    document = json.loads(encode(IMAGE, STATEMENT))
+    section = REFERENCE.split("## Our object")[1].split("## ")[0]
+    for name in (*document["predicate"]["onedigest_stage"], "onedigest_facts", "onedigest_reasons"):
+        assert f"`{name}`" in section
