@@ -89,6 +89,29 @@ def test_a_token_that_has_run_out_is_renewed(start: Start) -> None:
     assert 3 < len(server.state.tokens) < 6
 
 
+def test_a_basic_log_in_that_has_run_out_is_renewed_though_the_registry_says_forbidden(start: Start) -> None:
+    server = start(login="basic")
+    image = in_registry(server)
+    asked: list[int] = []
+    registry = OciRegistry(lambda: asked.append(1) or LOGGED_IN)  # type: ignore[func-returns-value]
+    registry.resolve(image.repository, "build-1")
+    server.traits.fail = [("GET", "manifests", 403)]
+    assert registry.resolve(image.repository, "build-1") == image.digest
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("login", ["", "basic", "bearer"])
+def test_what_is_forbidden_stays_so(start: Start, login: str) -> None:
+    server = start(login=login)
+    image = in_registry(server)
+    registry = client(LOGGED_IN)
+    registry.resolve(image.repository, "build-1")
+    server.traits.fail = [("GET", "manifests", 403)] * 2
+    with pytest.raises(UnavailableError, match="403") as refused:
+        registry.resolve(image.repository, "build-1")
+    assert "ask for the right" in refused.value.hint
+
+
 def test_the_credentials_of_one_registry_are_not_shown_to_another(start: Start) -> None:
     image = in_registry(start(login="basic"))
     with pytest.raises(UnavailableError, match="401"):
