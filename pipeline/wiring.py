@@ -78,7 +78,6 @@ class Project:
     def session(self, stages: Sequence[str], *, touch: bool = True) -> Iterator[Session]:
         """A session that runs the given stages. `touch` False starts nothing: for commands that only look."""
         cloud = open_cloud(self.root, self.settings, self.terminal.say, start=touch)
-        self.terminal.say(cloud.title)
         watcher = self.terminal.watch(tuple(stages))
         try:
             yield Session(self, cloud, watcher, _run_id())
