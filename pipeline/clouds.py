@@ -55,7 +55,7 @@ def stack_name(settings: Settings, environment: str) -> str:
 
 
 def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Cloud:
-    """The cloud that pipeline.toml names, which is said first; `start` False starts nothing and fails where it is down."""
+    """The cloud that pipeline.toml names, which is said first. `start` False: nothing is started, it must be up."""
     if settings.cloud.provider == "local":
         say("cloud: local – embedded emulator, real containers, no AWS account is touched")
         _require_engine()

@@ -228,7 +228,7 @@ def latest(local_cloud: CloudInHand) -> str:
     arns = local_cloud.client("ecs").list_task_definitions(familyPrefix=f"{APP}-staging")[
         "taskDefinitionArns"
     ]
-    return max(arns, key=lambda arn: int(arn.rsplit(":", 1)[1]))
+    return str(max(arns, key=lambda arn: int(arn.rsplit(":", 1)[1])))
 
 
 def unpause(container: docker.models.containers.Container) -> None:
