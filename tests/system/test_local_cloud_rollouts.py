@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import docker
 import pytest
 
