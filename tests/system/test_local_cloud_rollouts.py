@@ -153,7 +153,7 @@ def test_a_stopped_task_gets_sigterm_then_sigkill_and_its_real_exit_code_is_reco
         begun = ecs.run_task(cluster=f"{APP}-staging", taskDefinition=arn, networkConfiguration=network)[
             "tasks"
         ][0]
-        local_cloud.wait(lambda task=begun["taskArn"]: began(local_cloud, task), bool)
+        local_cloud.wait(partial(began, local_cloud, begun["taskArn"]), bool)
         answer = ecs.stop_task(cluster=f"{APP}-staging", task=begun["taskArn"], reason="enough")["task"]
         assert answer["desiredStatus"] == "STOPPED"
         assert answer["lastStatus"] in ("DEACTIVATING", "STOPPING")
