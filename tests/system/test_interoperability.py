@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import Key  # type: ignore[attr-defined]  # it is exported, though not by __all__
 
 from pipeline.adapters.registry import OciRegistry
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
@@ -161,7 +161,8 @@ def test_the_script_says_how_it_is_called(written: Written) -> None:
 @only_real
 def test_securesystemslib_verifies_every_bundle_we_write(written: Written) -> None:
     pem = written.signer.public_key
-    key = SSlibKey(written.signer.key_id, "ecdsa", "ecdsa-sha2-nistp256", {"public": pem})
+    described = {"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": pem}}
+    key = Key.from_dict(written.signer.key_id, described)
     for bundle in written.bundles():
         envelope = Envelope.from_dict(json.loads(bundle)["dsseEnvelope"])
         assert set(envelope.verify([key], 1)) == {written.signer.key_id}
