@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import secrets
@@ -20,39 +21,55 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
+from pipeline.adapters.evidence_export import fetch_bundles
 from pipeline.adapters.evidence_store import FileEvidenceStore
 from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.git import Git
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
+from pipeline.adapters.mirror import MirroredStore, deliver
 from pipeline.adapters.process import Processes
 from pipeline.adapters.registry import OciRegistry
+from pipeline.adapters.registry_copy import ImageCopier
+from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
+from pipeline.adapters.registry_referrers import Referrers
 from pipeline.adapters.sandbox import SandboxSettings, ServiceSettings, TestcontainersSandbox
-from pipeline.clouds import CONTAINER, Cloud, build_images, cluster_name, open_cloud, service_name
-from pipeline.config import GateSettings, RequirementSettings, Settings, load
+from pipeline.adapters.witness import WitnessedStore
+from pipeline.clouds import (
+    CONTAINER,
+    ENVIRONMENTS,
+    Cloud,
+    build_images,
+    cluster_name,
+    open_cloud,
+    service_name,
+)
+from pipeline.config import RequirementSettings, Settings, load
 from pipeline.errors import UsageError
+from pipeline.gates import load_limits, make_rules
 from pipeline.glance import Glance, glance
 from pipeline.local.cloud import Desired
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.model.evidence import Collected, Evidence
-from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
-from pipeline.model.policy import GatePolicy, Requirement
+from pipeline.model.evidence import Collected, Evidence, Statement
+from pipeline.model.gate import weigh
+from pipeline.model.load import GeneratorLimits, LoadShape
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.run import RunReport
 from pipeline.model.target import Tag, parse_target
-from pipeline.ports import Candidate, Source, Stage
+from pipeline.ports import Candidate, EvidenceStore, Say, Source, Stage
 from pipeline.report.summary import github_outputs, markdown
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 from pipeline.runner import Rules, Runner
 from pipeline.terminal import Terminal, Watcher
+from pipeline.trust import Signing, needs_cloud, open_signing
 from stages.build import BuildPlan, BuildStage
 from stages.deployment import Environment
 from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
 from stages.staging import LoadPlan, StagingStage
 
-STAGES = ("build", "integration", "staging", "prod")
+SBOM_TYPE = "application/vnd.cyclonedx+json"
 _MIB = 1024 * 1024
 
 
@@ -75,15 +92,30 @@ class Project:
         return self.root / ".pipeline"
 
     @contextmanager
-    def session(self, stages: Sequence[str], *, touch: bool = True) -> Iterator[Session]:
-        """A session that runs the given stages. `touch` False starts nothing: for commands that only look."""
+    def session(
+        self, stages: Sequence[str], *, touch: bool = True, records: Sequence[str] = ()
+    ) -> Iterator[Session]:
+        """A session that runs the given stages and signs for them, and for what else it `records`.
+
+        `touch` False starts nothing: for commands that only look. The key that signs is tried before anything is
+        built, and before the cloud is started unless it lies there.
+        """
+        signed = (*stages, *records)
+        early = None if needs_cloud(self.settings) else self._signing(signed, _no_kms)
         cloud = open_cloud(self.root, self.settings, self.terminal.say, start=touch)
         self.terminal.say(cloud.title)
+        signing = early or self._signing(signed, lambda: cloud.aws.client("kms"))
         watcher = self.terminal.watch(tuple(stages))
         try:
-            yield Session(self, cloud, watcher, _run_id())
+            yield Session(self, cloud, signing, watcher, _run_id())
         finally:
             watcher.close()
+
+    def _signing(self, signed: Sequence[str], kms: Callable[[], Any]) -> Signing:
+        signing = open_signing(self.root, self.settings, kms, self.terminal.say, records=bool(signed))
+        if signed:
+            signing.require(signed)
+        return signing
 
 
 @dataclass(frozen=True)
@@ -92,6 +124,7 @@ class Session:
 
     project: Project
     cloud: Cloud
+    signing: Signing
     watcher: Watcher
     run_id: str
 
@@ -113,19 +146,54 @@ class Session:
     @cached_property
     def registry(self) -> OciRegistry:
         """The registry the cloud uses."""
-        return OciRegistry(self.cloud.login)
+        return self._registry_of(self.repository)
 
     @cached_property
-    def evidence(self) -> FileEvidenceStore:
-        """What is recorded of digests."""
-        return FileEvidenceStore(self.project.state / "evidence")
+    def attached(self) -> RegistryEvidenceStore:
+        """What is attached to images in the registry."""
+        signing = self.signing
+        return RegistryEvidenceStore(
+            self.registry, self.repository, signing.signer, signing.verifier, self._locks
+        )
+
+    @cached_property
+    def evidence(self) -> EvidenceStore:
+        """What is recorded of digests: in the registry, in those of environments with their own, and here."""
+        mirrored = MirroredStore(self.attached, self._mirrors, self._copier)
+        return WitnessedStore(mirrored, FileEvidenceStore(self.project.state / "evidence"))
+
+    def delivered(self, environment: str, image: ImageRef, say: Say) -> ImageRef:
+        """The image where the environment pulls from: taken there first when that is a registry of its own."""
+        repository = self._mirrors.get(environment)
+        return deliver(self._copier(repository), image, repository, say) if repository else image
+
+    @property
+    def _mirrors(self) -> Mapping[str, str]:
+        settings = self.project.settings
+        own = {name: settings.environments[name].registry for name in ENVIRONMENTS}
+        return {name: f"{host}/{settings.repository}" for name, host in own.items() if host}
+
+    def _copier(self, repository: str) -> ImageCopier:
+        return ImageCopier(self.registry, self._registry_of(repository), self._locks)
+
+    def _registry_of(self, repository: str) -> OciRegistry:
+        return OciRegistry(self.cloud.login, host=repository.partition("/")[0])
+
+    @property
+    def _locks(self) -> DigestLocks:
+        return DigestLocks(self.project.state / "locks")
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The gates, with whom they trust."""
+        return make_rules(self.project.settings, self.signing.trust)
 
     @cached_property
     def runner(self) -> Runner:
         """The loop over all four stages."""
         return Runner(
             stages=make_stages(self),
-            rules=make_rules(self.project.settings),
+            rules=self.rules,
             evidence=self.evidence,
             builds=FileBuildIndex(self.project.state / "builds"),
             clock=SystemClock(),
@@ -139,14 +207,12 @@ class Session:
 
         Raises UsageError for a tag, naming the digest it points to now, and for what is no digest.
         """
-        target = parse_target(text, self.evidence.subjects())
+        target = parse_target(text, self.evidence.subjects)
         if isinstance(target, Tag):
             raise self._tag_refused(target)
         image = ImageRef(self.repository, target)
         records = [
-            found.statement
-            for found in self.evidence.collect(image).accepted
-            if found.statement.stage == "build"
+            found.statement for found in self.weighed(image).accepted if found.statement.stage == "build"
         ]
         commit = str(records[-1].facts.get("commit", "")) if records else ""
         return Candidate(Source(commit), image)
@@ -170,16 +236,50 @@ class Session:
         elbv2 = self.cloud.aws.client("elbv2")
 
         def records(digest: Digest) -> Collected:
-            return self.evidence.collect(ImageRef(self.repository, digest))
+            return self.weighed(ImageRef(self.repository, digest))
 
         return glance(service, lambda arn: ElbTargets(elbv2, arn), CONTAINER, records, self._newest(name))
+
+    def weighed(self, image: ImageRef) -> Collected:
+        """What is recorded of an image, by what production's gate takes into account."""
+        policy = self.rules.gates["prod"]
+        return weigh(image.digest, self.evidence.collect(image), policy, SystemClock().now())
+
+    @property
+    def person(self) -> str:
+        """Who acts, by the login that CI or this machine gives, and the key that will sign for it."""
+        login = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
+        return f"{login} (key: {self.signing.name})"
+
+    def declare(self, candidate: Candidate, stage: str, environment: str, result: str, reason: str) -> str:
+        """Signs a person's word, an approval or a quarantine, and attaches it; returns the record's `sha256:…`."""
+        now = SystemClock().now()
+        said = Statement(
+            app=self.project.settings.app.name,
+            stage=stage,
+            environment=environment,
+            result=result,
+            plan="",
+            run=self.run_id,
+            started=now,
+            finished=now,
+            facts={"reason": reason, "by": self.person},
+        )
+        return self.evidence.attach(candidate.ref, said)
+
+    def export(self, image: ImageRef, path: Path) -> int:
+        """Writes the bundles of all records that count, one a line; returns how many."""
+        names = [found.id for found in self.weighed(image).accepted]
+        bundles = fetch_bundles(self.registry, Referrers(self.registry, self._locks), image, names)
+        write_whole(path, b"".join(bundle + b"\n" for bundle in bundles))
+        return len(bundles)
 
     def _newest(self, name: str) -> Evidence | None:
         """The newest PASSED record of the environment, over all digests."""
         found = (
             evidence
             for digest in self.evidence.subjects()
-            for evidence in self.evidence.collect(ImageRef(self.repository, digest)).accepted
+            for evidence in self.weighed(ImageRef(self.repository, digest)).accepted
             if evidence.statement.environment == name and evidence.statement.result == "PASSED"
         )
         return max(found, key=lambda evidence: evidence.statement.finished, default=None)
@@ -241,7 +341,14 @@ def _build_stage(session: Session) -> BuildStage:
         linter=Hadolint(runner) if settings.build.lint else None,
         materials=Syft(runner) if settings.build.sbom else None,
         base_images=images,
+        attach=lambda image, content: _attach_materials(session, image, content),
     )
+
+
+def _attach_materials(session: Session, image: ImageRef, content: bytes) -> None:
+    """Once a digest: a list of what is inside is never quite the same bytes twice, and one is enough."""
+    if not any(found.statement.stage == "build" for found in session.weighed(image).accepted):
+        session.attached.attach_artifact(image, SBOM_TYPE, content)
 
 
 def _integration_stage(session: Session) -> IntegrationStage:
@@ -308,7 +415,7 @@ def _staging_stage(session: Session) -> StagingStage:
     plan = LoadPlan(
         shape=shape,
         root=root,
-        limits=_limits(required),
+        limits=load_limits(required),
         generator=GeneratorLimits(generator.max_cpu, generator.max_lag_share, generator.min_delivered),
         directory=session.directory,
     )
@@ -317,16 +424,6 @@ def _staging_stage(session: Session) -> StagingStage:
     }
     locust = Locust(sys.executable, SystemClock(), root=root, environ=environ)
     return StagingStage(make_environment(session, "staging"), plan, locust)
-
-
-def _limits(required: RequirementSettings) -> LoadLimits:
-    return LoadLimits(
-        total={name: limit.value for name, limit in required.limits.items()},
-        endpoints={
-            endpoint: {name: limit.value for name, limit in limits.items()}
-            for endpoint, limits in required.endpoints.items()
-        },
-    )
 
 
 def make_service(session: Session, name: str) -> EcsService:
@@ -398,36 +495,12 @@ def make_environment(session: Session, name: str) -> Environment:
     def held(why: str) -> AbstractContextManager[None]:
         return FileLease(session.project.state / "leases").hold(name, f"run {session.run_id}", why)
 
-    return Environment(name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled, held)
+    def delivered(image: ImageRef, say: Say) -> ImageRef:
+        return session.delivered(name, image, say)
 
-
-def make_rules(settings: Settings) -> Rules:
-    """The gates as configured; what a gate does not name of the earlier stages it asks for all the same."""
-    names = ("integration", "staging", "prod")
-    gates = {name: _gate(settings, name, getattr(settings.gate, name)) for name in names}
-    standing = {
-        "build": Requirement("build"),
-        "prod": Requirement("prod", environment="prod", after=("staging",)),
-    }
-    for gate in gates.values():
-        standing |= {requirement.stage: requirement for requirement in gate.requirements}
-    return Rules(gates, standing)
-
-
-def _gate(settings: Settings, name: str, told: GateSettings) -> GatePolicy:
-    earlier = STAGES[: STAGES.index(name)]
-    asked = [(stage, getattr(told, stage) or RequirementSettings()) for stage in earlier]
-    requirements = tuple(
-        Requirement(
-            stage=stage,
-            environment=required.environment or ("staging" if stage == "staging" else ""),
-            max_age=required.max_age,
-            after=required.after or STAGES[max(0, STAGES.index(stage) - 1) : STAGES.index(stage)],
-            limits=_limits(required).flat,
-        )
-        for stage, required in asked
+    return Environment(
+        name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled, held, delivered
     )
-    return GatePolicy(name, settings.app.name, requirements)
 
 
 class _Once:
@@ -448,6 +521,10 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     for word, value in words.items():
         text = text.replace("{" + word + "}", value)
     return text
+
+
+def _no_kms() -> Any:
+    raise AssertionError("no key of KMS is named")
 
 
 def _run_id() -> str:

@@ -86,6 +86,12 @@ def judge_rollback(subject: Digest, collected: Collected, policy: GatePolicy, no
     return Judgement(verdict, accepted, case.ignored, barred, reasons, policy.hash)
 
 
+def weigh(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Collected:
+    """What of `collected` counts by `policy`, whatever it says, and what does not, with the reason why."""
+    case = _case(subject, collected, policy, now)
+    return Collected(tuple(case.counting), case.ignored, case.witnessed)
+
+
 def _case(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Case:
     """Sorts out what counts. A revoked bundle takes every other wrapping of the same signed statement with it."""
     rewrapped = {
@@ -93,20 +99,20 @@ def _case(subject: Digest, collected: Collected, policy: GatePolicy, now: dateti
     }
     case = Case(subject, policy, now, policy.revoked | rewrapped)
     ignored = list(collected.ignored)
-    counting: list[Evidence] = []
+    counted: list[Evidence] = []
     for evidence in collected.accepted:
         flaw = next((flaw for check in OF_RECORD if (flaw := check(evidence, case))), "")
         if flaw:
             ignored.append(Ignored(evidence.id, flaw))
         else:
-            counting.append(evidence)
+            counted.append(evidence)
     accepted = {
         requirement.stage: found
         for requirement in policy.requirements
-        if (found := latest(required(counting, requirement))) is not None
+        if (found := latest(required(counted, requirement))) is not None
     }
     witnessed = tuple(found for found in collected.witnessed if _witnesses(found, case))
-    return Case(subject, policy, now, case.revoked, tuple(counting), witnessed, accepted, tuple(ignored))
+    return Case(subject, policy, now, case.revoked, tuple(counted), witnessed, accepted, tuple(ignored))
 
 
 def _witnesses(found: Evidence, case: Case) -> bool:

@@ -11,6 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pipeline.model.freeze import FreezeWindow
 from pipeline.model.limits import Limit
 
+OWN_KEY = "this machine"
+"""What the key of this machine is called where pipeline.toml trusts no other."""
+
+SIGNED = ("build", "integration", "staging", "prod", "rollback", "approval", "quarantine")
+"""Everything that a key may be trusted to sign."""
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
