@@ -162,7 +162,9 @@ def test_a_build_outside_git_depends_on_no_commit() -> None:
 
 
 @pytest.mark.parametrize("stage", ["integration", "staging"])
-@pytest.mark.parametrize(("result", "said"), [("PASSED", "PASSED"), ("FAILED", "FAILED"), ("UNDECIDED", "FAILED")])
+@pytest.mark.parametrize(
+    ("result", "said"), [("PASSED", "PASSED"), ("FAILED", "FAILED"), ("UNDECIDED", "FAILED")]
+)
 def test_tests_are_a_test_result_and_undecided_is_no_pass(stage: str, result: str, said: str) -> None:
     facts = {"failures": [{"name": "test_a", "message": "m"}], "passed_tests": ["test_b"]}
     kind, predicate = predicate_of(stage=stage, result=result, facts=facts, plan="sha256:" + "e" * 64)
@@ -174,7 +176,12 @@ def test_tests_are_a_test_result_and_undecided_is_no_pass(stage: str, result: st
 
 @pytest.mark.parametrize(
     ("stage", "kind"),
-    [("prod", "deployment"), ("rollback", "deployment"), ("approval", "approval"), ("quarantine", "quarantine")],
+    [
+        ("prod", "deployment"),
+        ("rollback", "deployment"),
+        ("approval", "approval"),
+        ("quarantine", "quarantine"),
+    ],
 )
 def test_what_no_vetted_type_covers_has_a_type_of_ours(stage: str, kind: str) -> None:
     found, predicate = predicate_of(stage=stage)
@@ -187,7 +194,18 @@ def test_the_object_we_judge_by_is_the_same_in_every_predicate() -> None:
     objects = [predicate_of(stage=stage)[1]["onedigest_stage"] for stage in stages]
     assert {frozenset(each) for each in objects} == {
         frozenset(
-            {"app", "stage", "environment", "result", "plan", "run", "startedOn", "finishedOn", "inputs", "metrics"}
+            {
+                "app",
+                "stage",
+                "environment",
+                "result",
+                "plan",
+                "run",
+                "startedOn",
+                "finishedOn",
+                "inputs",
+                "metrics",
+            }
         )
     }
 
@@ -195,4 +213,8 @@ def test_the_object_we_judge_by_is_the_same_in_every_predicate() -> None:
 @pytest.mark.parametrize("stage", ["build", "integration", "prod", "approval"])
 def test_a_statement_of_one_kind_does_not_pose_as_another(stage: str) -> None:
     with pytest.raises(NotEvidence, match="under predicate type"):
-        decode(changed((*STAGE, "stage"), stage) if stage != "integration" else changed((*STAGE, "stage"), "build"))
+        decode(
+            changed((*STAGE, "stage"), stage)
+            if stage != "integration"
+            else changed((*STAGE, "stage"), "build")
+        )

@@ -52,11 +52,17 @@ class Lint:
 
 class Materials:
     def write(self, image: ImageRef, path: Path) -> int:
+        path.write_bytes(b"7 parts")
         return 7
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> BuildStage:
+def attached() -> list[tuple[ImageRef, bytes]]:
+    return []
+
+
+@pytest.fixture
+def stage(tmp_path: Path, attached: list[tuple[ImageRef, bytes]]) -> BuildStage:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     plan = BuildPlan(
         "shop",
@@ -70,7 +76,18 @@ def stage(tmp_path: Path) -> BuildStage:
         "t1",
         tmp_path,
     )
-    return BuildStage(plan, Builder(), Registry(), Lint(), Materials(), lambda: {"BASE": "base:1"})
+
+    def attach(image: ImageRef, content: bytes) -> None:
+        attached.append((image, content))
+
+    return BuildStage(plan, Builder(), Registry(), Lint(), Materials(), lambda: {"BASE": "base:1"}, attach)
+
+
+def test_the_list_of_what_is_inside_is_put_beside_the_image(
+    stage: BuildStage, attached: list[tuple[ImageRef, bytes]]
+) -> None:
+    stage.run(CLEAN, RecordedProgress())
+    assert attached == [(ImageRef("localhost:5000/shop", DIGEST), b"7 parts")]
 
 
 CLEAN = Candidate(Source("c" * 40))
