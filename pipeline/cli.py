@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import traceback
+import os
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from pipeline import __version__
 from pipeline.errors import ExitCode, PipelineError
-from pipeline.terminal import Invocation, Terminal
 
 COMMANDS: Mapping[str, str] = {
     "run": "build → integration → staging → prod; a stage whose evidence still stands is not run again",
@@ -51,6 +46,8 @@ class Commands(click.Group):
         """As click does, with the nearest name where there is no such command."""
         name = args[0]
         if name not in COMMANDS:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, list(COMMANDS), n=1)
             raise click.UsageError(
                 f"no such command: {name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""), ctx=ctx
@@ -64,9 +61,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "-C", "root", type=click.Path(path_type=Path), default=Path(), help="The project's root folder."
-)
+@click.option("-C", "root", type=click.Path(), default=".", help="The project's root folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout at the end.")
 @click.option("-v", "--verbose", is_flag=True, help="More on what is done.")
 @click.option("-q", "--quiet", is_flag=True, help="Answers and errors only.")
@@ -74,40 +69,44 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="onedigest")
 @click.pass_context
 def group(
-    ctx: click.Context, root: Path, *, as_json: bool, verbose: bool, quiet: bool, no_color: bool
+    ctx: click.Context, root: str, *, as_json: bool, verbose: bool, quiet: bool, no_color: bool
 ) -> None:
     """onedigest: one immutable image digest through build, integration, staging and prod, on recorded evidence."""
+    import signal
+    from pathlib import Path
+
+    from pipeline.terminal import Invocation, Terminal
+
+    signal.signal(signal.SIGTERM, _interrupt)
     terminal = Terminal(json=as_json, quiet=quiet, verbose=verbose, color=not no_color)
-    ctx.obj = Invocation(root.resolve(), terminal)
+    ctx.obj = Invocation(Path(root).resolve(), terminal)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line; returns the process's exit code (see `pipeline.errors.ExitCode`)."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    terminal = Terminal(json="--json" in arguments)
-    command = next((word for word in arguments if word in COMMANDS), "")
+    width = _columns() - 2
     try:
-        answer: Any = group.main(args=list(arguments), prog_name="python -m pipeline", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _failed(terminal, command, ExitCode.INTERRUPTED, "interrupted", _RESUME)
-    except KeyboardInterrupt:
-        return _failed(terminal, command, ExitCode.INTERRUPTED, "interrupted", _RESUME)
+        answer: Any = group.main(
+            list(arguments), prog_name="python -m pipeline", standalone_mode=False, terminal_width=width
+        )
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _failed(arguments, ExitCode.INTERRUPTED, "interrupted", _RESUME)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return ExitCode.USAGE
     except click.ClickException as error:
-        where = (
-            error.ctx.command_path
-            if isinstance(error, click.UsageError) and error.ctx
-            else "python -m pipeline"
-        )
-        return _failed(terminal, command, ExitCode.USAGE, error.format_message(), f"{where} --help")
+        return _failed(arguments, ExitCode.USAGE, error.format_message(), f"{_where(error)} --help")
     except PipelineError as error:
-        return _failed(terminal, command, error.exit_code, error.message, error.hint)
+        return _failed(arguments, error.exit_code, error.message, error.hint)
     except Exception:  # noqa: BLE001 – a mistake of ours: shown whole, since nobody else can mend it
-        traceback.print_exc(file=terminal.err)
+        import traceback
+
+        traceback.print_exc()
         return _failed(
-            terminal, command, ExitCode.STUCK, "a mistake in onedigest itself (above)", "please report it"
+            arguments,
+            ExitCode.STUCK,
+            "a mistake in onedigest itself (above)",
+            "please report it with these lines",
         )
     return int(answer) if isinstance(answer, int) else ExitCode.DONE
 
@@ -115,10 +114,18 @@ def main(arguments: Sequence[str]) -> int:
 _RESUME = "run the same command again: what has passed stays passed, and it goes on from there"
 
 
-def _failed(terminal: Terminal, command: str, code: ExitCode, message: str, hint: str) -> int:
-    error = PipelineError(message, hint=hint)
-    terminal.fail(error)
+def _where(error: click.ClickException) -> str:
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return ctx.command_path if ctx else "python -m pipeline"
+
+
+def _failed(arguments: Sequence[str], code: ExitCode, message: str, hint: str) -> int:
+    from pipeline.terminal import Terminal
+
+    terminal = Terminal(json="--json" in arguments)
+    terminal.fail(PipelineError(message, hint=hint))
     if terminal.json:
+        command = next((word for word in arguments if word in COMMANDS), "")
         said = {"message": message, "hint": hint}
         terminal.answer(
             "", {"command": command, "outcome": code.name.lower(), "exit_code": int(code), "error": said}
@@ -126,5 +133,13 @@ def _failed(terminal: Terminal, command: str, code: ExitCode, message: str, hint
     return code
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _columns() -> int:
+    """The width for help texts. click would ask `shutil` for it, which costs every start three archive modules."""
+    try:
+        return max(52, min(80, os.get_terminal_size(1).columns))
+    except OSError:
+        return 80

@@ -28,10 +28,9 @@ class Cloud:
     """A cloud that is ready to be used.
 
     `registry` is the host in image references, `login` what it asks for, `url` gives an environment's front,
-    `settled` keeps what an environment runs now. `title` says where we are in one line.
+    `settled` keeps what an environment runs now, `images` finds base images.
     """
 
-    title: str
     aws: Aws
     registry: str
     login: Credentials
@@ -56,11 +55,12 @@ def stack_name(settings: Settings, environment: str) -> str:
 
 
 def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Cloud:
-    """The cloud that pipeline.toml names; `start` False starts nothing and fails where it is not up."""
+    """The cloud that pipeline.toml names, which is said first. `start` False: nothing is started, it must be up."""
     if settings.cloud.provider == "local":
+        say("cloud: local – embedded emulator, real containers, no AWS account is touched")
         _require_engine()
         return _open_local(local_cloud(root, settings, say), say, start=start)
-    return _open_aws(settings)
+    return _open_aws(settings, say)
 
 
 def _require_engine() -> None:
@@ -138,7 +138,6 @@ def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
         raise ConfigurationError("the local cloud is not up", hint=f"start it: {from_here}")
     urls = endpoints.urls
     return Cloud(
-        title="cloud: local – embedded emulator, real containers, no AWS account is touched",
         aws=_local_aws(endpoints),
         registry=endpoints.registry,
         login=lambda: None,
@@ -156,9 +155,9 @@ def _local_aws(endpoints: Endpoints) -> Aws:
     )
 
 
-def _open_aws(settings: Settings) -> Cloud:
+def _open_aws(settings: Settings, say: Say) -> Cloud:
     aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
-    who = aws.who()
+    say(f"cloud: aws – {aws.who()} in {settings.cloud.region}")
 
     def url(environment: str) -> str:
         own = settings.environments[environment].url
@@ -176,7 +175,6 @@ def _open_aws(settings: Settings) -> Cloud:
         return found
 
     return Cloud(
-        title=f"cloud: aws – {who} in {settings.cloud.region}",
         aws=aws,
         registry=settings.cloud.registry or aws.registry(),
         login=aws.registry_login,

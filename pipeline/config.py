@@ -6,7 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.config_errors import describe
 from pipeline.errors import ConfigurationError
@@ -82,13 +90,19 @@ class ServiceSettings(Table):
     timeout: Seconds = 60.0
 
 
+def _not_taken(name: str) -> str:
+    if name in ("app", "before"):
+        raise ValueError("this name is the candidate's own")
+    return name
+
+
 class IntegrationSettings(Table):
     """The integration stage: services, the candidate's environment, and the suite."""
 
     tests: str = "tests/integration"
     before: tuple[str, ...] = ()
     environment: dict[str, str] = {}
-    services: dict[Name, ServiceSettings] = {}
+    services: dict[Annotated[Name, AfterValidator(_not_taken)], ServiceSettings] = {}
     pytest_args: tuple[str, ...] = ()
     ready_timeout: Seconds = 60.0
     timeout: Seconds = 900.0
@@ -200,12 +214,18 @@ class GateSettings(Table):
     frozen: tuple[Window, ...] = ()
 
 
+def _some(stages: tuple[str, ...]) -> tuple[str, ...]:
+    if not stages:
+        raise ValueError("a key that may sign nothing is trusted with nothing: name its stages")
+    return stages
+
+
 class TrustSettings(Table):
     """A key whose word counts, and for what. `key` is the path of a PEM file, or awskms:///alias/NAME."""
 
     name: str = Field(min_length=1)
     key: str = Field(min_length=1)
-    stages: Annotated[tuple[Signed, ...], Field(min_length=1)]
+    stages: Annotated[tuple[Signed, ...], AfterValidator(_some)]
 
 
 class EvidenceSettings(Table):

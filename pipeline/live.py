@@ -1,17 +1,27 @@
-"""A run on a terminal: four lines that move, with what each waits for, elapsed times and a bar."""
+"""A run on a terminal: a line a stage that moves, with what it waits for, the time it takes, and a bar for its load.
+
+What stays (notes, reasons) scrolls by above them, folded under its own column.
+"""
 
 from __future__ import annotations
 
+import textwrap
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
 
 from pipeline.model.run import StageReport
 from pipeline.model.verdict import Outcome
 
 _STYLES = {Outcome.PASSED: "green", Outcome.REFUSED: "red", Outcome.UNDECIDED: "yellow"}
 _WORDS = {Outcome.PASSED: "passed", Outcome.REFUSED: "REFUSED", Outcome.UNDECIDED: "UNDECIDED"}
+_MARKS = {Outcome.PASSED: "✓", Outcome.REFUSED: "✗", Outcome.UNDECIDED: "?"}
+_NAME = 12
+_BAR = 16
 
 
 class LiveRun:
@@ -20,73 +30,138 @@ class LiveRun:
     def __init__(self, stream: TextIO, stages: tuple[str, ...]) -> None:
         self._console = Console(file=stream, highlight=False)
         self._bars = Progress(
-            SpinnerColumn(finished_text=" "),
-            TextColumn("{task.fields[stage]:<12}"),
-            TimeElapsedColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
+            _Mark(table_column=_fixed(1)),
+            TextColumn("{task.fields[stage]}", table_column=_fixed(_NAME)),
+            _Elapsed(table_column=_fixed(6)),
+            TextColumn("{task.description}", table_column=_one_line()),
+            _Share(bar_width=_BAR, table_column=Column()),
             console=self._console,
+            expand=True,
         )
         self._tasks = {
-            stage: self._bars.add_task(self._waits(stages, index), start=False, total=None, stage=stage)
+            stage: self._bars.add_task(_waits(stages, index), start=False, total=None, stage=stage, mark="")
             for index, stage in enumerate(stages)
         }
         self._bars.start()
-
-    @staticmethod
-    def _waits(stages: tuple[str, ...], index: int) -> str:
-        return f"[dim]waits for {stages[index - 1]}[/dim]" if index else "[dim]first[/dim]"
 
     def begin(self, stage: str) -> LiveStage:
         """See `pipeline.terminal.Watcher.begin`."""
         task = self._tasks[stage]
         self._bars.start_task(task)
         self._bars.update(task, description="looks at what is recorded")
-        return LiveStage(self._bars, task, stage)
+        return LiveStage(self, self._bars, task, stage)
 
     def end(self, report: StageReport) -> None:
         """See `pipeline.terminal.Watcher.end`."""
         style = _STYLES[report.outcome]
         word = "reused" if report.reused else _WORDS[report.outcome]
         first = report.reasons[0].text.splitlines()[0] if report.reasons else ""
-        text = f"[{style}]{word}[/{style}]  {_plain(first)}"
-        self._bars.update(self._tasks[report.name], description=text, total=1, completed=1)
-        self._bars.stop_task(self._tasks[report.name])
+        self._settle(
+            report.name, f"[{style}]{_MARKS[report.outcome]}[/]", f"[{style}]{word}[/]  {escape(first)}"
+        )
         if report.outcome is not Outcome.PASSED:
             self._explain(report)
 
+    def _settle(self, stage: str, mark: str, text: str) -> None:
+        task = self._tasks[stage]
+        self._bars.stop_task(task)
+        self._bars.update(task, description=text, total=1, completed=1, mark=mark)
+
     def _explain(self, report: StageReport) -> None:
         for reason in report.reasons:
-            self._console.print(f"  {_plain(reason.text)}")
+            self.keep(report.name, reason.text)
             if reason.remedy:
-                self._console.print(f"    [bold]next:[/bold] {_plain(reason.remedy)}")
+                self.keep("", f"next: {reason.remedy}")
+
+    def keep(self, head: str, text: str) -> None:
+        """Lines that stay above the stages, `head` before them, what is too long folded under the text."""
+        width = max(self._console.width - _NAME, 20)
+        lines = [part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""]]
+        for number, line in enumerate(lines):
+            self.say(f"{'' if number else head:<{_NAME}}{line}")
+
+    def say(self, line: str) -> None:
+        """A line that stays, as it is."""
+        self._console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
-        """See `pipeline.terminal.Watcher.close`."""
+        """See `pipeline.terminal.Watcher.close`. What did not come to an end says so."""
+        for stage, task in self._tasks.items():
+            state = next(one for one in self._bars.tasks if one.id == task)
+            if not state.started:
+                self._bars.update(task, description="[dim]not run[/dim]")
+            elif not state.finished:
+                self._settle(stage, "[yellow]·[/]", "[yellow]interrupted[/]")
         self._bars.stop()
 
 
 class LiveStage:
     """See `pipeline.terminal.StageLines`."""
 
-    def __init__(self, bars: Progress, task: TaskID, stage: str) -> None:
+    def __init__(self, run: LiveRun, bars: Progress, task: TaskID, stage: str) -> None:
+        self._run = run
         self._bars = bars
         self._task = task
         self._stage = stage
 
     def step(self, text: str) -> None:
         """See `pipeline.terminal.StageLines.step`."""
-        self._bars.update(self._task, description=_plain(text), total=None, completed=0)
+        self._bars.update(self._task, description=_first_line(text), total=None, completed=0)
 
     def share(self, done: float, text: str) -> None:
         """See `pipeline.terminal.StageLines.share`."""
-        self._bars.update(self._task, description=_plain(text), total=1.0, completed=done)
+        # A finished task's clock stands still; the stage ends with its verdict, not with its load.
+        self._bars.update(self._task, description=_first_line(text), total=1.0, completed=min(done, 0.999))
 
     def note(self, text: str) -> None:
         """See `pipeline.terminal.StageLines.note`."""
-        self._bars.console.print(f"{self._stage:<12}{_plain(text)}")
+        self._run.keep(self._stage, text)
 
 
-def _plain(text: str) -> str:
-    """Text that rich shows as it is."""
-    return text.replace("[", r"\[")
+class _Mark(ProgressColumn):
+    """A spinner for the stage that runs, its verdict's mark for one that ended, nothing for one that waits."""
+
+    def __init__(self, table_column: Column) -> None:
+        super().__init__(table_column)
+        self._spinner = SpinnerColumn()
+
+    def render(self, task: Task) -> RenderableType:
+        """See rich."""
+        if not task.started:
+            return Text(" ")
+        return Text.from_markup(task.fields["mark"]) if task.finished else self._spinner.render(task)
+
+
+class _Elapsed(ProgressColumn):
+    """Minutes and seconds, from the stage's beginning to its end."""
+
+    def render(self, task: Task) -> Text:
+        """See rich."""
+        if not task.started:
+            return Text("")
+        seconds = int(task.finished_time if task.finished_time is not None else task.elapsed or 0)
+        return Text(f"{seconds // 60:>3}:{seconds % 60:02}", style="cyan")
+
+
+class _Share(BarColumn):
+    """A bar, while a share is known; a stage that only waits has none."""
+
+    def render(self, task: Task) -> RenderableType:  # type: ignore[override]  # rich itself shows any renderable
+        """See rich."""
+        return Text("") if task.total is None or task.finished else super().render(task)
+
+
+def _fixed(width: int) -> Column:
+    return Column(min_width=width, max_width=width, no_wrap=True)
+
+
+def _one_line() -> Column:
+    return Column(ratio=1, no_wrap=True, overflow="ellipsis")
+
+
+def _waits(stages: tuple[str, ...], index: int) -> str:
+    return f"[dim]waits for {stages[index - 1]}[/dim]" if index else "[dim]comes first[/dim]"
+
+
+def _first_line(text: str) -> str:
+    return escape(text.splitlines()[0]) if text else ""

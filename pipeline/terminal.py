@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -60,8 +60,9 @@ class Terminal:
     quiet: bool = False
     verbose: bool = False
     color: bool = True
-    out: TextIO = sys.stdout
-    err: TextIO = sys.stderr
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+    _keep: Callable[[str], None] | None = field(default=None, init=False)
 
     @property
     def live(self) -> bool:
@@ -103,11 +104,16 @@ class Terminal:
         if self.live:
             from pipeline.live import LiveRun  # noqa: PLC0415 – rich is imported only where it shows something
 
-            return LiveRun(self.err, stages)
+            run = LiveRun(self.err, stages)
+            self._keep = run.say
+            return run
         return PlainRun(self)
 
     def _line(self, text: str) -> None:
-        print(text, file=self.err, flush=True)
+        if self._keep:
+            self._keep(text)
+        else:
+            print(text, file=self.err, flush=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline import config
 from pipeline.adapters.atomic_file import write_whole
 from pipeline.adapters.build_index import FileBuildIndex
 from pipeline.adapters.clock import SystemClock
@@ -34,7 +33,6 @@ from pipeline.adapters.registry import OciRegistry
 from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.registry_referrers import Referrers
-from pipeline.adapters.sandbox import SandboxSettings, ServiceSettings, TestcontainersSandbox
 from pipeline.adapters.witness import WitnessedStore
 from pipeline.clouds import (
     CONTAINER,
@@ -57,13 +55,13 @@ from pipeline.model.load import GeneratorLimits, LoadShape
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.run import RunReport
 from pipeline.model.target import Tag, parse_target
-from pipeline.ports import Candidate, EvidenceStore, Say, Source, Stage
+from pipeline.ports import Candidate, EvidenceStore, IntegrationSandbox, Say, Source, Stage
 from pipeline.report.summary import github_outputs, markdown
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 from pipeline.runner import Rules, Runner
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing, needs_cloud, open_signing
-from stages.build import BuildPlan, BuildStage
+from stages.build import LABEL, BuildPlan, BuildStage
 from stages.deployment import Environment
 from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
@@ -103,7 +101,6 @@ class Project:
         signed = (*stages, *records)
         early = None if needs_cloud(self.settings) else self._signing(signed, _no_kms)
         cloud = open_cloud(self.root, self.settings, self.terminal.say, start=touch)
-        self.terminal.say(cloud.title)
         signing = early or self._signing(signed, lambda: cloud.aws.client("kms"))
         watcher = self.terminal.watch(tuple(stages))
         try:
@@ -153,7 +150,7 @@ class Session:
         """What is attached to images in the registry."""
         signing = self.signing
         return RegistryEvidenceStore(
-            self.registry, self.repository, signing.signer, signing.verifier, self._locks
+            self.registry, self.repository, lambda: signing.signer, signing.verifier, self._locks
         )
 
     @cached_property
@@ -202,15 +199,19 @@ class Session:
             run_id=self.run_id,
         )
 
-    def candidate(self, text: str) -> Candidate:
-        """The image that a person means, with the commit its build was recorded with.
+    def image(self, text: str) -> ImageRef:
+        """The image that a person means.
 
         Raises UsageError for a tag, naming the digest it points to now, and for what is no digest.
         """
         target = parse_target(text, self.evidence.subjects)
         if isinstance(target, Tag):
             raise self._tag_refused(target)
-        image = ImageRef(self.repository, target)
+        return ImageRef(self.repository, target)
+
+    def candidate(self, text: str) -> Candidate:
+        """The image that a person means, with the commit its build was recorded with. The errors are `image`'s."""
+        image = self.image(text)
         records = [
             found.statement for found in self.weighed(image).accepted if found.statement.stage == "build"
         ]
@@ -251,7 +252,7 @@ class Session:
         login = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
         return f"{login} (key: {self.signing.name})"
 
-    def declare(self, candidate: Candidate, stage: str, environment: str, result: str, reason: str) -> str:
+    def declare(self, image: ImageRef, stage: str, environment: str, result: str, reason: str) -> str:
         """Signs a person's word, an approval or a quarantine, and attaches it; returns the record's `sha256:…`."""
         now = SystemClock().now()
         said = Statement(
@@ -265,7 +266,7 @@ class Session:
             finished=now,
             facts={"reason": reason, "by": self.person},
         )
-        return self.evidence.attach(candidate.ref, said)
+        return self.evidence.attach(image, said)
 
     def export(self, image: ImageRef, path: Path) -> int:
         """Writes the bundles of all records that count, one a line; returns how many."""
@@ -356,48 +357,13 @@ def _integration_stage(session: Session) -> IntegrationStage:
     told = settings.integration
     environment = {**settings.app.environment, **told.environment}
 
-    def sandbox() -> TestcontainersSandbox:
-        return TestcontainersSandbox(
-            _sandbox_settings(session, environment), SystemClock(), run_id=session.run_id
-        )
+    def sandbox() -> IntegrationSandbox:
+        from pipeline.sandboxes import make_sandbox  # noqa: PLC0415 – half a second that only a test run needs
+
+        return make_sandbox(root, settings, environment, session.cloud.images, session.run_id)
 
     content = {**told.model_dump(mode="json"), "environment": environment}
     return IntegrationStage(IntegrationPlan(root, told.tests, content, session.directory), sandbox)
-
-
-def _sandbox_settings(session: Session, environment: Mapping[str, str]) -> SandboxSettings:
-    settings = session.project.settings
-    told = settings.integration
-    images = (
-        session.cloud.images([service.image for service in told.services.values()]) if told.services else {}
-    )
-    return SandboxSettings(
-        root=session.project.root,
-        tests=Path(told.tests),
-        state=session.project.state / "sandboxes",
-        python=sys.executable,
-        port=settings.app.port,
-        ready_path=settings.app.ready,
-        ready_timeout=told.ready_timeout,
-        environment=environment,
-        services=tuple(_service(name, service, images) for name, service in told.services.items()),
-        before=told.before,
-        pytest_args=told.pytest_args,
-        suite_timeout=told.timeout,
-    )
-
-
-def _service(name: str, told: config.ServiceSettings, images: Mapping[str, str]) -> ServiceSettings:
-    return ServiceSettings(
-        name=name,
-        image=images[told.image],
-        port=told.port,
-        environment=told.environment,
-        command=told.command,
-        tmpfs=told.tmpfs,
-        ready=told.ready,
-        timeout=told.timeout,
-    )
 
 
 def _staging_stage(session: Session) -> StagingStage:
@@ -449,9 +415,10 @@ def make_environment(session: Session, name: str) -> Environment:
     )
 
     def rollout() -> Rollout:
+        group = service.describe().target_group
         return Rollout(
             service=service,
-            targets=ElbTargets(cloud.aws.client("elbv2"), service.describe().target_group),
+            targets=ElbTargets(cloud.aws.client("elbv2"), group) if group else None,
             probe=FreshConnectionProbe(),
             clock=SystemClock(),
             policy=RolloutPolicy(
@@ -468,7 +435,8 @@ def make_environment(session: Session, name: str) -> Environment:
     )
 
     def spec(candidate: Candidate) -> DeploySpec:
-        words = {"digest": str(candidate.ref.digest), "commit": candidate.source.commit}
+        facts = session.registry.image_facts(candidate.ref)
+        words = {"digest": str(candidate.ref.digest), "commit": facts.labels.get(LABEL + "revision", "")}
         told = {**settings.app.environment, **own.environment}
         return DeploySpec(
             container=CONTAINER,
@@ -478,7 +446,7 @@ def make_environment(session: Session, name: str) -> Environment:
             before=own.before.command if own.before else (),
             base_url=cloud.url(name),
             checks=checks,
-            platform_digests=session.registry.image_facts(candidate.ref).platform_digests,
+            platform_digests=facts.platform_digests,
         )
 
     def settled(result: RolloutResult) -> None:

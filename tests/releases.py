@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 
 from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
@@ -132,13 +134,15 @@ def open_releases(state: Path) -> Iterator[Releases]:
     bases = BaseImages(engine, print)
     environment = LocalEnvironment(ENVIRONMENT, provision_key="1")
     cloud = LocalCloud(state, LocalSpec(NAME, (environment,)), bases.ensure, _provision, print)
+    images: dict[str, ImageRef] = {}
     try:
         endpoints = cloud.up()
-        base = bases.ensure([PYTHON])[PYTHON]
-        made = Releases(endpoints, _aws(endpoints), engine, base)
-        yield made
+        yield Releases(endpoints, _aws(endpoints), engine, bases.ensure([PYTHON])[PYTHON], images)
     finally:
         cloud.reset()
+        for image in images.values():
+            with contextlib.suppress(docker.errors.ImageNotFound):
+                engine.images.remove(str(image), force=True)
         engine.close()
 
 

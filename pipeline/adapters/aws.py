@@ -13,7 +13,17 @@ from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
 from pipeline.errors import ConfigurationError, UnavailableError
 
-_CONFIG = {"retries": {"mode": "adaptive", "max_attempts": 6}, "connect_timeout": 5, "read_timeout": 30}
+_REMOTE: Mapping[str, Any] = {
+    "retries": {"mode": "adaptive", "max_attempts": 6},
+    "connect_timeout": 5,
+    "read_timeout": 30,
+}
+_LOOPBACK: Mapping[str, Any] = {
+    "retries": {"mode": "standard", "max_attempts": 2},
+    "connect_timeout": 2,
+    "read_timeout": 30,
+    "proxies": {},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ class Aws:
         """boto3's client of a service, with adaptive retries."""
         if service not in self._clients:
             endpoint = self._access.endpoint or None
-            config = Config(**_CONFIG, **({"proxies": {}} if endpoint else {}))
+            config = Config(**(_LOOPBACK if endpoint else _REMOTE))
             self._clients[service] = self._session.client(service, endpoint_url=endpoint, config=config)
         return self._clients[service]
 

@@ -248,7 +248,9 @@ def _refused(answer: Answer, call: Call, reference: str) -> UnavailableError | C
     if "TAG_INVALID" in answer.codes or "immutable" in answer.words.lower():
         return ConfigurationError(
             f"the registry {call.host} does not let the tag {reference} of {call.repository} be moved: {answer.words}",
-            hint="exclude `sha256-*` from tag immutability: under such a tag the list of an image's evidence is kept",
+            hint="exclude `sha256-*` from tag immutability: under such a tag the list of an image's evidence is kept"
+            if reference.startswith("sha256-")
+            else "choose a tag that is not in use; this repository's tags are immutable",
         )
     return unexpected(answer, call.host, f"{call.repository}:{reference}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.adapters.registry import OciRegistry, digest_of
 from pipeline.adapters.registry_referrers import Artifact, Lock, Referrers
-from pipeline.errors import BusyError, UsageError
+from pipeline.errors import BusyError, StuckError, UsageError
 from pipeline.model.bundle import (
     BUNDLE_FAMILY,
     BUNDLE_TYPE,
@@ -42,11 +42,17 @@ class RegistryEvidenceStore:
     """See `pipeline.ports.EvidenceStore`. A statement is signed, put into a bundle and attached to its image.
 
     What counts is what a trusted key signed: the registry is asked for bytes, never for truth. `repository` is where
-    `subjects` looks; `lock` is the one of `Referrers`. Every method raises UnavailableError when no registry answers.
+    `subjects` looks; `signer` opens the key, which only `attach` needs: reading asks for no key. `lock` is the one of
+    `Referrers`. Every method raises UnavailableError when no registry answers.
     """
 
     def __init__(
-        self, registry: OciRegistry, repository: str, signer: Signer, verifier: Verifier, lock: Lock
+        self,
+        registry: OciRegistry,
+        repository: str,
+        signer: Callable[[], Signer],
+        verifier: Verifier,
+        lock: Lock,
     ) -> None:
         self._registry = registry
         self._repository = repository
@@ -55,10 +61,19 @@ class RegistryEvidenceStore:
         self._referrers = Referrers(registry, lock)
 
     def attach(self, subject: ImageRef, statement: Statement) -> str:
-        """See `pipeline.ports.EvidenceStore.attach`: the hash of the bundle. The errors are `Referrers.attach`'s."""
+        """See `pipeline.ports.EvidenceStore.attach`: the hash of the bundle.
+
+        The errors are the signer's and `Referrers.attach`'s, and StuckError for a statement that nobody would read.
+        """
         payload = encode(subject, statement)
-        signature = self._signer.sign(pae(PAYLOAD_TYPE, payload))
+        signature = self._signer().sign(pae(PAYLOAD_TYPE, payload))
         bundle = write_bundle(payload, signature.value, signature.key_id)
+        if len(bundle) > MAX_BUNDLE:
+            raise StuckError(
+                f"the {statement.stage} statement about {subject.digest.short} has {len(bundle)} bytes, "
+                f"at most {MAX_BUNDLE} are read",
+                hint="record less in it: shorter logs and failure messages",
+            )
         annotations = {
             "dev.sigstore.bundle.content": "dsse-envelope",
             "dev.sigstore.bundle.predicateType": PREDICATE_TYPES[statement.stage],

@@ -167,8 +167,9 @@ class RegistryHttp:
     def _opened(self, call: Call) -> requests.Response:
         """The response with its body unread, logged in as the registry asks."""
         key = (call.repository, call.method in ("GET", "HEAD"))
-        response = self._follow(call, self._login.get(key, ""))
-        if response.status_code != requests.codes.unauthorized:
+        known = self._login.get(key, "")
+        response = self._follow(call, known)
+        if not _log_in_helps(response.status_code, known):
             return response
         header = self._log_in(call, response.headers.get("WWW-Authenticate", ""))
         if not header or isinstance(call.body, Pieces):
@@ -258,6 +259,11 @@ class _Authorization(requests.auth.AuthBase):
         if self._header:
             request.headers["Authorization"] = self._header
         return request
+
+
+def _log_in_helps(status: int, known: str) -> bool:
+    """At 401, and at the 403 by which Amazon ECR says that a Basic log-in of ours has run out."""
+    return status == 401 or (status == 403 and known.startswith("Basic "))
 
 
 def _read(response: requests.Response, limit: int) -> Answer:

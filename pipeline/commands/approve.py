@@ -19,7 +19,7 @@ def command(invocation: Invocation, digest: str, environment: str, reason: str) 
 
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), records=("approval",)) as session:
-        candidate = session.candidate(digest)
+        image = session.image(digest)
         asked = session.rules.gates[environment].approval
         if asked and asked.by and session.signing.name not in asked.by:
             raise UsageError(
@@ -31,14 +31,14 @@ def command(invocation: Invocation, digest: str, environment: str, reason: str) 
             session.project.terminal.tell(
                 f"the gate of {environment} asks for no approval; it is recorded all the same"
             )
-        name = session.declare(candidate, "approval", environment, "PASSED", reason)
+        name = session.declare(image, "approval", environment, "PASSED", reason)
     document = {
         "command": "approve",
         "outcome": "done",
         "exit_code": 0,
-        "digest": str(candidate.ref.digest),
+        "digest": str(image.digest),
         "environment": environment,
         "evidence": name,
     }
-    invocation.terminal.answer(f"{candidate.ref.digest} is approved for {environment}", document)
+    invocation.terminal.answer(f"{image.digest} is approved for {environment}", document)
     return ExitCode.DONE

@@ -24,10 +24,10 @@ def command(invocation: Invocation, digest: str, path: Path | None) -> int:
 
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), touch=False) as session:
-        candidate = session.candidate(digest)
-        found = session.weighed(candidate.ref)
+        image = session.image(digest)
+        found = session.weighed(image)
         names = {trust.key_id: trust.name for trust in session.signing.trust}
-        exported = session.export(candidate.ref, path) if path else 0
+        exported = session.export(image, path) if path else 0
     records = sorted(found.accepted, key=lambda record: record.statement.finished)
     for line in (*(_line(record, names) for record in records), *map(_ignored, found.ignored)):
         invocation.terminal.tell(line)
@@ -35,12 +35,12 @@ def command(invocation: Invocation, digest: str, path: Path | None) -> int:
         "command": "evidence",
         "outcome": "done",
         "exit_code": 0,
-        "digest": str(candidate.ref.digest),
+        "digest": str(image.digest),
         "evidence": [_record(record, names) for record in records],
         "ignored": [{"id": each.id, "reason": each.reason} for each in found.ignored],
         "exported": str(path) if path else "",
     }
-    count = f"{len(records)} records of {candidate.ref.digest}, {len(found.ignored)} do not count"
+    count = f"{len(records)} records of {image.digest}, {len(found.ignored)} do not count"
     invocation.terminal.answer(f"{count}; {exported} written to {path}" if path else count, document)
     return ExitCode.DONE
 

@@ -24,9 +24,9 @@ def command(invocation: Invocation, digest: str, reason: str, environment: str |
         raise UsageError("a quarantine without a reason", hint="say why: --reason TEXT")
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), records=("quarantine",)) as session:
-        candidate = session.candidate(digest)
+        image = session.image(digest)
         result = "PASSED" if lift else "FAILED"
-        name = session.declare(candidate, "quarantine", environment or "", result, reason)
+        name = session.declare(image, "quarantine", environment or "", result, reason)
     where = environment or "every environment"
     word = (
         f"may go to {where} again"
@@ -37,10 +37,10 @@ def command(invocation: Invocation, digest: str, reason: str, environment: str |
         "command": "quarantine",
         "outcome": "done",
         "exit_code": 0,
-        "digest": str(candidate.ref.digest),
+        "digest": str(image.digest),
         "environment": environment or "",
         "lifted": lift,
         "evidence": name,
     }
-    invocation.terminal.answer(f"{candidate.ref.digest} {word}", document)
+    invocation.terminal.answer(f"{image.digest} {word}", document)
     return ExitCode.DONE

@@ -19,6 +19,7 @@ from pipeline.local.loopback import holder
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
+LONGEST_LOG = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class EmulatorProcess:
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(root), os.environ.get("PYTHONPATH", "")])
         )
-        with self.log.open("ab") as log:
+        keep = self.log.exists() and self.log.stat().st_size < LONGEST_LOG
+        with self.log.open("ab" if keep else "wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.local.emulator", "--state", str(self._state)],
                 stdin=subprocess.DEVNULL,
@@ -115,13 +117,9 @@ class EmulatorProcess:
 
     def _end(self, pid: int) -> None:
         _signal(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self.pid() is not None and time.monotonic() < deadline:
-            _reap(pid)
-            time.sleep(0.02)
-        if self.pid() is not None:
+        if not _wait_for_end(pid, STOP_SECONDS):
             _signal(pid, signal.SIGKILL)
-            _reap(pid)
+            _wait_for_end(pid, STOP_SECONDS)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -129,6 +127,21 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def _wait_for_end(pid: int, seconds: float) -> bool:
+    """True when the process is gone, and its sockets with it: a dying one loses its command line before its files."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        _reap(pid)
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rsplit(")", 1)[1].split()[0]
+        except (OSError, IndexError):
+            return True
+        if state in "ZX":
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _reap(pid: int) -> None:

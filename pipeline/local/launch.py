@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,7 +20,8 @@ ACCOUNT = "000000000000"
 class LaunchSettings:
     """How the emulator runs: its port, the tasks' network, and where the balancer listens for orders.
 
-    `backends` maps an environment to the balancer's backend of that name.
+    `backends` maps an environment to the balancer's backend of that name. `code` is the fingerprint of the code the
+    emulator runs with, so that a newer version of the product does not talk to an older one's emulator.
     """
 
     cloud: str
@@ -28,6 +30,7 @@ class LaunchSettings:
     network: str
     balancer_port: int
     backends: Mapping[str, str]
+    code: str = ""
 
     def save(self, state: Path) -> None:
         """Writes the file that `load` reads."""
@@ -37,6 +40,18 @@ class LaunchSettings:
     def load(cls, state: Path) -> LaunchSettings:
         """Reads what `save` wrote. Raises OSError or ValueError when it is missing or broken."""
         return cls(**json.loads(settings_file(state).read_text("utf-8")))
+
+
+def code_fingerprint() -> str:
+    """Changes when what the launcher runs changes."""
+    here = Path(__file__).parent
+    files = [
+        here / "emulator.py",
+        here / "balancer.py",
+        here / "launch.py",
+        *sorted((here / "emulation").glob("*.py")),
+    ]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def settings_file(state: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.local.launch import replace_text
 FIRST_PORT = 18080
 BLOCK = 20
 LAST_PORT = 65000
+LET_GO_SECONDS = 2.0
 
 
 class Ports:
@@ -95,9 +97,15 @@ def is_free(port: int) -> bool:
 
 
 def require_free(port: int, part: str, ports_file: Path) -> None:
-    """Raises UnavailableError, naming the holder where it can be seen, when the port is taken."""
-    if is_free(port):
-        return
+    """Raises UnavailableError, naming the holder where it can be seen, when the port is taken and stays so.
+
+    A part that was just stopped may hold its port a moment longer, while its threads end.
+    """
+    deadline = time.monotonic() + LET_GO_SECONDS
+    while time.monotonic() < deadline:
+        if is_free(port):
+            return
+        time.sleep(0.05)
     raise UnavailableError(
         f"port {port}, which the local cloud's {part} uses, is held by {holder(port)}",
         hint=f"stop that program, or delete {ports_file} to let the next `local up` pick other ports",

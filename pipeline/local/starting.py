@@ -13,7 +13,7 @@ from pipeline.errors import UnavailableError
 from pipeline.local import databases
 from pipeline.local.balancer import RuntimeApi
 from pipeline.local.emulator_process import EmulatorProcess, Identity
-from pipeline.local.launch import CONFIG_LABEL, LaunchSettings, replace_text
+from pipeline.local.launch import CONFIG_LABEL, LaunchSettings, code_fingerprint, replace_text
 from pipeline.local.loopback import require_free
 from pipeline.local.parts import Engine, Part, balancer_part, fronts_of, postgres_part, registry_part
 from pipeline.local.spec import Images, LocalSpec
@@ -59,6 +59,7 @@ class Starting:
             network=self._engine.network,
             balancer_port=ports["balancer"],
             backends=backends,
+            code=code_fingerprint(),
         )
         running = process.identity(settings.port)
         if running is not None and launched_as(self._state, settings):

@@ -58,7 +58,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     registry, repository = OciRegistry(lambda: None), f"{host}/shop-{uuid.uuid4().hex[:12]}"
     signer = file_signer(tmp_path / "signing.key", create=True)
     trusted, locks = TrustedKeys({"own": signer.public_key}), DigestLocks(tmp_path / "locks")
-    store = RegistryEvidenceStore(registry, repository, signer, trusted, locks)
+    store = RegistryEvidenceStore(registry, repository, lambda: signer, trusted, locks)
     images = [push_image(registry, repository, text, tag=f"build-{text}") for text in ("one", "two")]
     return Case(store, *images)
 

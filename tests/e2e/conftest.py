@@ -85,11 +85,11 @@ class Copy:
         print(said)
         return Done(process.returncode, out, said)
 
-    def change(self, file: str, old: str, new: str) -> None:
+    def change(self, file: str, old: str, new: str, *, count: int = -1) -> None:
         path = self.root / file
         text = path.read_text("utf-8")
         assert old in text, f"{file} has no {old!r}"
-        path.write_text(text.replace(old, new), "utf-8")
+        path.write_text(text.replace(old, new, count), "utf-8")
 
     def url(self, environment: str) -> str:
         found: str = self.pipeline("--json", "local", "up").answer["environments"][environment]

@@ -14,7 +14,7 @@ class FakeClock:
     def __init__(self, start: datetime = _BEGINNING) -> None:
         self._start = start
         self._elapsed = 0.0
-        self._planned: list[tuple[float, Callable[[], None]]] = []
+        self._planned: list[tuple[float, Callable[[], object]]] = []
         self.slept: list[float] = []
 
     def now(self) -> datetime:
@@ -27,7 +27,7 @@ class FakeClock:
         self.slept.append(seconds)
         self.advance(max(0.0, seconds))
 
-    def at(self, seconds: float, happens: Callable[[], None]) -> None:
+    def at(self, seconds: float, happens: Callable[[], object]) -> None:
         """Plans `happens` for `monotonic() == seconds`."""
         self._planned.append((seconds, happens))
         self._planned.sort(key=lambda planned: planned[0])

@@ -93,7 +93,7 @@ class FakeEcs:
         now = self.clock.monotonic()
         self._silent.append((now + since, now + until))
 
-    def after(self, seconds: float, happens: Callable[[], None]) -> None:
+    def after(self, seconds: float, happens: Callable[[], object]) -> None:
         self.clock.at(self.clock.monotonic() + seconds, happens)
 
     def someone_deploys(self, which: ImageRef) -> str:

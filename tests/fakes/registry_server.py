@@ -73,8 +73,7 @@ class RegistryServer:
         self.storage = f"http://localhost:{self._store.server_address[1]}"
 
     def _serve(self, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (handler,), {"registry": self}))
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", 0), type("Bound", (handler,), {"registry": self}))
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return server
 
@@ -118,6 +117,13 @@ class RegistryServer:
                 extra = {"artifactType": document.get("artifactType", "")}
                 found.append({"mediaType": kind, "digest": digest, "size": len(content), **extra})
         return found
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that hangs up is none of the server's errors."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -86,7 +86,11 @@ class CloudInHand:
             self.state, LocalSpec(APP, environments), bases.ensure, provision, self.said.append
         )
         self.cloud = self._make()
-        self.endpoints = self.cloud.up()
+        try:
+            self.endpoints = self.cloud.up()
+        except BaseException:
+            self.cloud.reset()
+            raise
         self.releases = Releases(
             self.endpoints, aws(self.endpoints), self.engine, bases.ensure([PYTHON])[PYTHON]
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import docker
 import pytest
 
@@ -151,13 +153,10 @@ def test_a_stopped_task_gets_sigterm_then_sigkill_and_its_real_exit_code_is_reco
         begun = ecs.run_task(cluster=f"{APP}-staging", taskDefinition=arn, networkConfiguration=network)[
             "tasks"
         ][0]
-        local_cloud.wait(
-            lambda task=begun["taskArn"]: local_cloud.log_lines_or_none("staging", task),
-            bool,
-        )
+        local_cloud.wait(partial(began, local_cloud, begun["taskArn"]), bool)
         answer = ecs.stop_task(cluster=f"{APP}-staging", task=begun["taskArn"], reason="enough")["task"]
         assert answer["desiredStatus"] == "STOPPED"
-        assert answer["lastStatus"] == "DEACTIVATING"
+        assert answer["lastStatus"] in ("DEACTIVATING", "STOPPING")
         codes[mode] = local_cloud.ended("staging", begun["taskArn"])["containers"][0]["exitCode"]
 
     assert codes == {GOOD: 0, "deaf": 137}
@@ -217,6 +216,12 @@ def running(local_cloud: CloudInHand) -> list[dict]:  # type: ignore[type-arg]
     return [task for task in tasks if task["lastStatus"] == "RUNNING"]
 
 
+def began(local_cloud: CloudInHand, task: str) -> bool:
+    """True once the task is running and its program has said its first line."""
+    found = local_cloud.client("ecs").describe_tasks(cluster=f"{APP}-staging", tasks=[task])["tasks"][0]
+    return found["lastStatus"] == "RUNNING" and bool(local_cloud.log_lines_or_none("staging", task))
+
+
 def runs(local_cloud: CloudInHand, image: ImageRef) -> bool:
     return [task["containers"][0]["image"] for task in running(local_cloud)] == [str(image)]
 
@@ -225,7 +230,7 @@ def latest(local_cloud: CloudInHand) -> str:
     arns = local_cloud.client("ecs").list_task_definitions(familyPrefix=f"{APP}-staging")[
         "taskDefinitionArns"
     ]
-    return max(arns, key=lambda arn: int(arn.rsplit(":", 1)[1]))
+    return str(max(arns, key=lambda arn: int(arn.rsplit(":", 1)[1])))
 
 
 def unpause(container: docker.models.containers.Container) -> None:
@@ -233,3 +238,19 @@ def unpause(container: docker.models.containers.Container) -> None:
         container.unpause()
     except docker.errors.APIError:  # removed meanwhile
         return
+
+
+def test_a_task_definitions_health_check_decides_too(local_cloud: CloudInHand) -> None:
+    local_cloud.serving("staging", GOOD)
+    often = {"interval": 1, "timeout": 2, "retries": 1}
+    passes = {"command": ["CMD-SHELL", "exit 0"], **often}
+    fails = {"command": ["CMD-SHELL", "exit 1"], **often}
+
+    assert local_cloud.deploy("staging", local_cloud.image(GOOD), healthCheck=passes)
+    (task,) = running(local_cloud)
+    assert task["healthStatus"] == "HEALTHY"
+
+    arn = local_cloud.register("staging", local_cloud.image(GOOD), healthCheck=fails)
+    local_cloud.begin("staging", arn, 1)
+    ended = local_cloud.wait(lambda: local_cloud.stopped("staging", arn), lambda tasks: len(tasks) > 0)[0]
+    assert ended["stoppedReason"] == "Task failed container health checks"

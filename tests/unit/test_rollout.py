@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_the_declared_keys_are_in_the_new_definition() -> None:
     assert container["secrets"] == [{"name": "DATABASE_URL", "valueFrom": "arn:secret"}]
 
 
-BAD_IMAGES = {
+BAD_IMAGES: dict[str, dict[str, Any]] = {
     "image missing": {"refused": NO_PATH},
     "exited": {"exits_after": 0.1, "healthy_after": None, "log": ("Traceback", "KeyError: 'PORT'")},
     "crashes after five seconds": {"exits_after": 5.0},
@@ -346,7 +347,7 @@ def test_an_update_that_did_not_arrive_is_sent_again() -> None:
             raise UnavailableError("connection refused", hint="")
         return update(definition, desired=desired)
 
-    scene.ecs.update = once_refused  # type: ignore[method-assign]
+    scene.ecs.update = once_refused  # type: ignore[method-assign, assignment]
     assert scene.deploy().outcome is RolloutOutcome.SUCCEEDED
     assert len(scene.ecs.updates) == 1
 
@@ -357,7 +358,7 @@ def test_an_update_that_never_arrives_says_that_it_is_not_known_to_run() -> None
     def refuse(definition: str, *, desired: int | None = None) -> str:
         raise UnavailableError("connection refused", hint="look at the network")
 
-    scene.ecs.update = refuse  # type: ignore[method-assign]
+    scene.ecs.update = refuse  # type: ignore[method-assign, assignment]
     with pytest.raises(UnavailableError) as caught:
         scene.deploy()
     assert "perhaps running" in caught.value.message
@@ -372,7 +373,7 @@ def test_a_list_that_lags_is_not_taken_for_an_end() -> None:
 
 def test_a_deployment_that_is_never_listed_is_not_called_done() -> None:
     scene = Scene(appear=30.0)
-    scene.ecs.update = lambda definition, *, desired=None: "ecs-svc/ghost"  # type: ignore[method-assign]
+    scene.ecs.update = lambda definition, *, desired=None: "ecs-svc/ghost"  # type: ignore[method-assign, assignment]
     result = scene.deploy()
     assert result.outcome is RolloutOutcome.ROLLED_BACK
     assert "never listed" in result.reasons[0].text
@@ -714,7 +715,7 @@ def test_a_log_that_cannot_be_read_leaves_the_rest_of_the_diagnosis() -> None:
     def refuse(task: str, last: int) -> list[str]:
         raise ConfigurationError("logs:GetLogEvents denied", hint="")
 
-    scene.ecs.log_lines = refuse  # type: ignore[method-assign]
+    scene.ecs.log_lines = refuse  # type: ignore[method-assign, assignment]
     diagnosis = scene.deploy().diagnosis
     assert "logs:GetLogEvents denied" in diagnosis
     assert "rule: exited" in diagnosis

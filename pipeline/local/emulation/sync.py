@@ -13,6 +13,7 @@ from pipeline.local.emulation.targets import HealthBoard, groups_by_environment,
 from pipeline.local.launch import LaunchSettings
 
 EVERY_SECONDS = 0.15
+DONE = ("IP changed", "port changed", "no need to change")
 logger = logging.getLogger("onedigest.balancer")
 
 
@@ -68,7 +69,7 @@ class BalancerSync:
         for command in commands:
             logger.info("balancer: %s", command)
             answer = self._api.ask(command).strip()
-            if answer:
+            if answer and not answer.startswith(DONE):
                 logger.warning("balancer answered %r to %r", answer, command)
 
     def _wanted(self) -> dict[str, list[Target]]:

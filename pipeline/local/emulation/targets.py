@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
@@ -189,8 +189,3 @@ class TargetHealthAnswer:
 def monotonic() -> float:
     """Seconds that never go back."""
     return time.monotonic()
-
-
-def seats_text(targets: Sequence[Target]) -> str:
-    """The targets for a log line."""
-    return ", ".join(f"{t.address}:{t.port}{' draining' if t.draining else ''}" for t in targets) or "none"

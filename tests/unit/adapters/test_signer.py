@@ -38,7 +38,8 @@ FILE = Path("/home/me/.config/onedigest/signing.key")
 
 def private_pem(key: Any) -> str:
     form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+    pem: bytes = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return pem.decode()
 
 
 def new_signer() -> KeySigner:

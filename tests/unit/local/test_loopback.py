@@ -39,7 +39,10 @@ def test_a_taken_port_is_not_picked(tmp_path: Path, taken: int) -> None:
     assert taken not in Ports(tmp_path, taken, tmp_path / "clouds").assign(["aws"]).values()
 
 
-def test_a_taken_port_is_refused_with_who_holds_it_and_the_way_out(tmp_path: Path, taken: int) -> None:
+def test_a_taken_port_is_refused_with_who_holds_it_and_the_way_out(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.local.loopback.LET_GO_SECONDS", 0.0)
     with pytest.raises(UnavailableError) as caught:
         require_free(taken, "registry", tmp_path / "ports.json")
 

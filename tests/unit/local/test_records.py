@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.local.cloud import cloud_id, container_status
@@ -137,6 +138,7 @@ def test_the_emulator_is_started_anew_when_its_settings_change(tmp_path: Path) -
     settings.save(tmp_path)
     assert launched_as(tmp_path, settings)
     assert not launched_as(tmp_path, LaunchSettings("c", 1, "eu-west-1", "n", 2, {"prod": "env_prod"}))
+    assert not launched_as(tmp_path, replace(settings, code="newer"))
 
 
 def test_two_state_directories_are_two_clouds(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -55,11 +56,11 @@ def record(stage: str, minutes: float, key: str = CI, name: str = "", **changes:
 
 def chain() -> dict[str, Evidence]:
     """All that STRICT asks for."""
-    staging = {"environment": "staging", "plan": "sha256:load", "metrics": {"p95_ms": 250.0}}
+    staging: dict[str, Any] = {"environment": "staging", "plan": "sha256:load", "metrics": {"p95_ms": 250.0}}
     return {
         "build": record("build", 50),
         "integration": record("integration", 40, inputs={"build": "sha256:build"}, plan="sha256:tests"),
-        "staging": record("staging", 30, inputs={"integration": "sha256:integration"}, **staging),
+        "staging": record("staging", 30, CI, inputs={"integration": "sha256:integration"}, **staging),
         "approval": record("approval", 20, QA, environment="prod"),
     }
 

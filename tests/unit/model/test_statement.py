@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.model.evidence import Statement
+from pipeline.model.evidence import PREDICATE_TYPES, Statement
 from pipeline.model.statement import NotEvidence, decode, encode
 from pipeline.model.verdict import Reason
 
@@ -218,3 +219,19 @@ def test_a_statement_of_one_kind_does_not_pose_as_another(stage: str) -> None:
             if stage != "integration"
             else changed((*STAGE, "stage"), "build")
         )
+
+
+REFERENCE = (Path(__file__).parents[3] / "docs" / "reference" / "evidence.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("stage", "kind"), PREDICATE_TYPES.items())
+def test_the_reference_names_every_predicate_type_beside_its_stage(stage: str, kind: str) -> None:
+    (row,) = [line for line in REFERENCE.splitlines() if f"`{kind}`" in line]
+    assert f"`{stage}`" in row.split("|")[1]
+
+
+def test_the_reference_names_every_field_of_our_object() -> None:
+    document = json.loads(encode(IMAGE, STATEMENT))
+    section = REFERENCE.split("## Our object")[1].split("## ")[0]
+    for name in (*document["predicate"]["onedigest_stage"], "onedigest_facts", "onedigest_reasons"):
+        assert f"`{name}`" in section

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.adapters.git import Git
+from pipeline.adapters.process import Processes
+from pipeline.errors import UnavailableError
+from pipeline.ports import Command, Finished, Source
+
+
+def git(root: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.test", "-c", "commit.gpgsign=false")
+    done = subprocess.run(
+        ["git", *identity, "-C", str(root), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a").write_text("1")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    return tmp_path
+
+
+def source(root: Path) -> Source:
+    return Git(root, Processes()).source()
+
+
+def test_a_clean_tree_is_its_commit_with_its_time(tree: Path) -> None:
+    found = source(tree)
+    assert found.commit == git(tree, "rev-parse", "HEAD")
+    assert (found.changed, found.dirty, found.url) == ((), False, "")
+    assert found.committed_at == datetime.fromisoformat(git(tree, "show", "-s", "--format=%cI", "HEAD"))
+
+
+def test_changed_staged_new_and_moved_files_are_named_as_they_are(tree: Path) -> None:
+    (tree / "b c ä").write_text("new")
+    (tree / "a").rename(tree / "d")
+    git(tree, "add", "-A")
+    (tree / "e").write_text("untracked")
+    assert set(source(tree).changed) == {"a", "b c ä", "d", "e"}
+
+
+def test_the_remote_is_told_without_its_password(tree: Path) -> None:
+    git(tree, "remote", "add", "origin", "https://me:secret@git.example.test/shop.git")
+    assert source(tree).url == "https://git.example.test/shop.git"
+
+
+def test_a_remote_in_ssh_form_stays_as_it_is(tree: Path) -> None:
+    git(tree, "remote", "add", "origin", "git@git.example.test:shop.git")
+    assert source(tree).url == "git@git.example.test:shop.git"
+
+
+def test_before_the_first_commit_there_is_none(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    assert source(tmp_path) == Source(commit="")
+
+
+def test_without_the_program_there_is_no_commit_and_no_error(tmp_path: Path) -> None:
+    class Without:
+        def run(self, command: Command) -> Finished:
+            raise UnavailableError(f"program not found: {command.argv[0]}", hint="install it")
+
+    assert Git(tmp_path, Without()).source() == Source(commit="")
