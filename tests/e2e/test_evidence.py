@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 
 from pipeline.adapters.registry import INDEX_TYPE, OciRegistry
@@ -130,6 +131,24 @@ def test_an_approval_by_a_key_that_was_not_asked_is_refused_at_once(changed: Cop
     assert "asks for the approval of qa" in refused.said
     secret = {"ONEDIGEST_SIGNING_KEY": (changed.root / "qa.key").read_text()}
     assert changed.pipeline("approve", digest, "prod", env=secret).code == 0
+    assert changed.pipeline("verify", digest).code == 0
+
+
+def test_a_key_in_kms_signs_what_it_is_trusted_with(changed: Copy, digest: str) -> None:
+    endpoint = changed.pipeline("--json", "local", "up").answer["aws"]
+    access = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "eu-central-1"}
+    kms = boto3.client("kms", endpoint_url=endpoint, **access)
+    key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/release", TargetKeyId=key)
+    signer = '[evidence]\nsigner = "awskms:///alias/release"\n'
+    add(changed, TRUST.format(name="ci", key=own_key(changed), stages=ALL))
+    add(changed, TRUST.format(name="release", key="awskms:///alias/release", stages='["approval"]'))
+    add(changed, '[gate.prod.approval]\nby = ["release"]\n' + signer)
+    assert changed.pipeline("approve", digest, "prod").code == 0
+    refused = changed.pipeline("run")
+    assert refused.code == 3
+    assert "the key that signs here, release, is not trusted to sign build" in refused.said
+    changed.change("pipeline.toml", signer, "")
     assert changed.pipeline("verify", digest).code == 0
 
 
