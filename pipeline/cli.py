@@ -63,7 +63,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-C", "root", type=click.Path(), default=".", help="The project's root folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout at the end.")
-@click.option("-v", "--verbose", is_flag=True, help="More on what is done.")
+@click.option("-v", "--verbose", is_flag=True, help="Each stage's evidence, and the cause of an error.")
 @click.option("-q", "--quiet", is_flag=True, help="Answers and errors only.")
 @click.option("--no-color", is_flag=True, help="Plain lines, also on a terminal.")
 @click.version_option(__version__, prog_name="onedigest")
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _failed(arguments, ExitCode.USAGE, error.format_message(), f"{_where(error)} --help")
     except PipelineError as error:
-        return _failed(arguments, error.exit_code, error.message, error.hint)
+        return _failed(arguments, error.exit_code, error.message, error.hint, cause=error.__cause__)
     except Exception:  # noqa: BLE001 – a mistake of ours: shown whole, since nobody else can mend it
         import traceback
 
@@ -119,11 +119,20 @@ def _where(error: click.ClickException) -> str:
     return ctx.command_path if ctx else "python -m pipeline"
 
 
-def _failed(arguments: Sequence[str], code: ExitCode, message: str, hint: str) -> int:
+def _failed(
+    arguments: Sequence[str],
+    code: ExitCode,
+    message: str,
+    hint: str,
+    *,
+    cause: BaseException | None = None,
+) -> int:
     from pipeline.terminal import Terminal
 
-    terminal = Terminal(json="--json" in arguments)
-    terminal.fail(PipelineError(message, hint=hint))
+    terminal = Terminal(json="--json" in arguments, verbose=bool({"-v", "--verbose"} & set(arguments)))
+    error = PipelineError(message, hint=hint)
+    error.__cause__ = cause
+    terminal.fail(error)
     if terminal.json:
         command = next((word for word in arguments if word in COMMANDS), "")
         said = {"message": message, "hint": hint}

@@ -27,7 +27,8 @@ _BAR = 16
 class LiveRun:
     """See `pipeline.terminal.Watcher`."""
 
-    def __init__(self, stream: TextIO, stages: tuple[str, ...]) -> None:
+    def __init__(self, stream: TextIO, stages: tuple[str, ...], *, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._console = Console(file=stream, highlight=False)
         self._bars = Progress(
             _Mark(table_column=_fixed(1)),
@@ -61,6 +62,8 @@ class LiveRun:
         )
         if report.outcome is not Outcome.PASSED:
             self._explain(report)
+        if self._verbose and report.evidence:
+            self.keep(report.name, f"evidence {report.evidence}")
 
     def _settle(self, stage: str, mark: str, text: str) -> None:
         task = self._tasks[stage]

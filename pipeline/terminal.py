@@ -54,7 +54,11 @@ class StageLines(Protocol):
 
 @dataclass(slots=True)
 class Terminal:
-    """How this process speaks. `json` asks for one JSON object on stdout, `quiet` for answers and errors only."""
+    """How this process speaks.
+
+    `json` asks for one JSON object on stdout, `quiet` for answers and errors only, `verbose` for each stage's evidence
+    and, where an error has one, its cause.
+    """
 
     json: bool = False
     quiet: bool = False
@@ -91,11 +95,14 @@ class Terminal:
         """An error and its next step."""
         self._line(f"error: {error.message}")
         self._line(f"next:  {error.hint}")
+        cause = error.__cause__
+        if self.verbose and cause is not None:
+            self._line(f"cause: {type(cause).__module__}.{type(cause).__qualname__}: {cause}")
 
     def reasons(self, reasons: tuple[Reason, ...], indent: str = "  ") -> None:
         """Reasons, each with what mends it."""
         for reason in reasons:
-            self._line(f"{indent}{reason.text}")
+            self._line(indent + reason.text.replace("\n", f"\n{indent}"))
             if reason.remedy:
                 self._line(f"{indent}  next: {reason.remedy}")
 
@@ -104,7 +111,7 @@ class Terminal:
         if self.live:
             from pipeline.live import LiveRun  # noqa: PLC0415 – rich is imported only where it shows something
 
-            run = LiveRun(self.err, stages)
+            run = LiveRun(self.err, stages, verbose=self.verbose)
             self._keep = run.say
             return run
         return PlainRun(self)
@@ -139,6 +146,8 @@ class PlainRun:
         self.terminal.say(summary(report))
         if report.outcome is not Outcome.PASSED:
             self.terminal.reasons(report.reasons, indent="         ")
+        if self.terminal.verbose and report.evidence:
+            self.terminal.tell(f"         evidence {report.evidence}")
 
     def close(self) -> None:
         """See `Watcher.close`."""

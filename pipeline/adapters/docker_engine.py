@@ -19,6 +19,7 @@ Credentials = Callable[[], Mapping[str, str] | None]
 
 _BUILD_SECONDS = 1800.0
 _TAIL = 15
+_SHOWN = 90
 
 
 def connect() -> docker.DockerClient:
@@ -105,7 +106,7 @@ class DockerBuilder:
             for line in _build_lines(stream):
                 lines.append(line)
                 if line.startswith("Step "):
-                    say(line)
+                    say(line if len(line) <= _SHOWN else f"{line[:_SHOWN]} …")
         except (APIError, BuildError) as error:
             raise _build_failed(request.dockerfile, [*lines, str(error)]) from error
         except (DockerException, OSError) as error:

@@ -9,6 +9,7 @@ import pty
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -55,6 +56,18 @@ def test_quiet_leaves_answers_explanations_and_errors() -> None:
     assert text(terminal.err) == "prod runs\nerror: no engine\nnext:  start it\n"
 
 
+def test_verbose_adds_the_cause_of_an_error_and_the_evidence_of_a_stage() -> None:
+    terminal = plain()
+    terminal.verbose = True
+    error = UnavailableError("no engine", hint="start it")
+    error.__cause__ = ConnectionRefusedError("nobody listens")
+    terminal.fail(error)
+    terminal.watch(STAGES).end(replace(report("build", Outcome.PASSED), evidence="sha256:1"))
+    said = text(terminal.err)
+    assert "cause: builtins.ConnectionRefusedError: nobody listens\n" in said
+    assert "evidence sha256:1\n" in said
+
+
 def test_json_is_one_object_with_its_schema_and_nothing_else_on_stdout() -> None:
     terminal = plain(as_json=True)
     terminal.say("looking")
@@ -71,8 +84,8 @@ def test_an_empty_answer_prints_nothing() -> None:
 
 def test_reasons_come_with_what_mends_them() -> None:
     terminal = plain()
-    terminal.reasons((Reason("p95 is 900 ms", "make it faster"), Reason("seen")))
-    assert text(terminal.err) == "  p95 is 900 ms\n    next: make it faster\n  seen\n"
+    terminal.reasons((Reason("p95 is 900 ms", "make it faster"), Reason("seen\n  here")))
+    assert text(terminal.err) == "  p95 is 900 ms\n    next: make it faster\n  seen\n    here\n"
 
 
 def test_a_run_in_a_log_is_lines_without_repetition() -> None:
