@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import secrets
@@ -20,23 +19,14 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
-from pipeline.adapters.evidence_export import fetch_bundles
-from pipeline.adapters.evidence_store import FileEvidenceStore
 from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.git import Git
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
-from pipeline.adapters.mirror import MirroredStore, deliver
 from pipeline.adapters.process import Processes
-from pipeline.adapters.registry import OciRegistry
-from pipeline.adapters.registry_copy import ImageCopier
-from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
-from pipeline.adapters.registry_referrers import Referrers
-from pipeline.adapters.witness import WitnessedStore
 from pipeline.clouds import (
     CONTAINER,
-    ENVIRONMENTS,
     Cloud,
     build_images,
     cluster_name,
@@ -44,21 +34,19 @@ from pipeline.clouds import (
     service_name,
 )
 from pipeline.config import RequirementSettings, Settings, load
-from pipeline.errors import UsageError
-from pipeline.gates import load_limits, make_rules
+from pipeline.gates import load_limits
 from pipeline.glance import Glance, glance
 from pipeline.local.cloud import Desired
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.model.evidence import Collected, Evidence, Statement
-from pipeline.model.gate import weigh
+from pipeline.model.evidence import Collected
 from pipeline.model.load import GeneratorLimits, LoadShape
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.run import RunReport
-from pipeline.model.target import Tag, parse_target
-from pipeline.ports import Candidate, EvidenceStore, IntegrationSandbox, Say, Source, Stage
+from pipeline.ports import Candidate, IntegrationSandbox, Say, Source, Stage
+from pipeline.records import Records
 from pipeline.report.summary import github_outputs, markdown
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
-from pipeline.runner import Rules, Runner
+from pipeline.runner import Runner
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing, needs_cloud, open_signing
 from stages.build import LABEL, BuildPlan, BuildStage
@@ -67,7 +55,6 @@ from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
 from stages.staging import LoadPlan, StagingStage
 
-SBOM_TYPE = "application/vnd.cyclonedx+json"
 _MIB = 1024 * 1024
 
 
@@ -130,68 +117,26 @@ class Session:
         """Where this run's records go."""
         return self.project.state / "runs" / self.run_id
 
-    @property
-    def repository(self) -> str:
-        """The image's repository, registry included."""
-        return f"{self.cloud.registry}/{self.project.settings.repository}"
-
     @cached_property
     def source(self) -> Source:
         """The work tree."""
         return Git(self.project.root, Processes()).source()
 
     @cached_property
-    def registry(self) -> OciRegistry:
-        """The registry the cloud uses."""
-        return self._registry_of(self.repository)
-
-    @cached_property
-    def attached(self) -> RegistryEvidenceStore:
-        """What is attached to images in the registry."""
-        signing = self.signing
-        return RegistryEvidenceStore(
-            self.registry, self.repository, lambda: signing.signer, signing.verifier, self._locks
+    def records(self) -> Records:
+        """Images, and what is recorded of them."""
+        project, cloud = self.project, self.cloud
+        return Records(
+            project.settings, self.signing, cloud.registry, cloud.login, project.state, self.run_id
         )
-
-    @cached_property
-    def evidence(self) -> EvidenceStore:
-        """What is recorded of digests: in the registry, in those of environments with their own, and here."""
-        mirrored = MirroredStore(self.attached, self._mirrors, self._copier)
-        return WitnessedStore(mirrored, FileEvidenceStore(self.project.state / "evidence"))
-
-    def delivered(self, environment: str, image: ImageRef, say: Say) -> ImageRef:
-        """The image where the environment pulls from: taken there first when that is a registry of its own."""
-        repository = self._mirrors.get(environment)
-        return deliver(self._copier(repository), image, repository, say) if repository else image
-
-    @property
-    def _mirrors(self) -> Mapping[str, str]:
-        settings = self.project.settings
-        own = {name: settings.environments[name].registry for name in ENVIRONMENTS}
-        return {name: f"{host}/{settings.repository}" for name, host in own.items() if host}
-
-    def _copier(self, repository: str) -> ImageCopier:
-        return ImageCopier(self.registry, self._registry_of(repository), self._locks)
-
-    def _registry_of(self, repository: str) -> OciRegistry:
-        return OciRegistry(self.cloud.login, host=repository.partition("/")[0])
-
-    @property
-    def _locks(self) -> DigestLocks:
-        return DigestLocks(self.project.state / "locks")
-
-    @cached_property
-    def rules(self) -> Rules:
-        """The gates, with whom they trust."""
-        return make_rules(self.project.settings, self.signing.trust)
 
     @cached_property
     def runner(self) -> Runner:
         """The loop over all four stages."""
         return Runner(
             stages=make_stages(self),
-            rules=self.rules,
-            evidence=self.evidence,
+            rules=self.records.rules,
+            evidence=self.records.evidence,
             builds=FileBuildIndex(self.project.state / "builds"),
             clock=SystemClock(),
             observer=self.watcher,
@@ -199,33 +144,10 @@ class Session:
             run_id=self.run_id,
         )
 
-    def image(self, text: str) -> ImageRef:
-        """The image that a person means.
-
-        Raises UsageError for a tag, naming the digest it points to now, and for what is no digest.
-        """
-        target = parse_target(text, self.evidence.subjects)
-        if isinstance(target, Tag):
-            raise self._tag_refused(target)
-        return ImageRef(self.repository, target)
-
     def candidate(self, text: str) -> Candidate:
-        """The image that a person means, with the commit its build was recorded with. The errors are `image`'s."""
-        image = self.image(text)
-        records = [
-            found.statement for found in self.weighed(image).accepted if found.statement.stage == "build"
-        ]
-        commit = str(records[-1].facts.get("commit", "")) if records else ""
-        return Candidate(Source(commit), image)
-
-    def _tag_refused(self, tag: Tag) -> UsageError:
-        digest = self.registry.resolve(self.repository, tag.name)
-        hint = (
-            f"use the digest it points to now: {digest}"
-            if digest
-            else "the registry does not know this tag either"
-        )
-        return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
+        """The image that a person means, with the commit it was built from. The errors are `Records.image`'s."""
+        image = self.records.image(text)
+        return Candidate(Source(self.records.commit(image)), image)
 
     def environment(self, name: str) -> Environment:
         """An environment, ready for rollouts."""
@@ -236,54 +158,11 @@ class Session:
         service = make_service(self, name)
         elbv2 = self.cloud.aws.client("elbv2")
 
-        def records(digest: Digest) -> Collected:
-            return self.weighed(ImageRef(self.repository, digest))
+        def weighed(digest: Digest) -> Collected:
+            return self.records.weighed(ImageRef(self.records.repository, digest))
 
-        return glance(service, lambda arn: ElbTargets(elbv2, arn), CONTAINER, records, self._newest(name))
-
-    def weighed(self, image: ImageRef) -> Collected:
-        """What is recorded of an image, by what production's gate takes into account."""
-        policy = self.rules.gates["prod"]
-        return weigh(image.digest, self.evidence.collect(image), policy, SystemClock().now())
-
-    @property
-    def person(self) -> str:
-        """Who acts, by the login that CI or this machine gives, and the key that will sign for it."""
-        login = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
-        return f"{login} (key: {self.signing.name})"
-
-    def declare(self, image: ImageRef, stage: str, environment: str, result: str, reason: str) -> str:
-        """Signs a person's word, an approval or a quarantine, and attaches it; returns the record's `sha256:…`."""
-        now = SystemClock().now()
-        said = Statement(
-            app=self.project.settings.app.name,
-            stage=stage,
-            environment=environment,
-            result=result,
-            plan="",
-            run=self.run_id,
-            started=now,
-            finished=now,
-            facts={"reason": reason, "by": self.person},
-        )
-        return self.evidence.attach(image, said)
-
-    def export(self, image: ImageRef, path: Path) -> int:
-        """Writes the bundles of all records that count, one a line; returns how many."""
-        names = [found.id for found in self.weighed(image).accepted]
-        bundles = fetch_bundles(self.registry, Referrers(self.registry, self._locks), image, names)
-        write_whole(path, b"".join(bundle + b"\n" for bundle in bundles))
-        return len(bundles)
-
-    def _newest(self, name: str) -> Evidence | None:
-        """The newest PASSED record of the environment, over all digests."""
-        found = (
-            evidence
-            for digest in self.evidence.subjects()
-            for evidence in self.weighed(ImageRef(self.repository, digest)).accepted
-            if evidence.statement.environment == name and evidence.statement.result == "PASSED"
-        )
-        return max(found, key=lambda evidence: evidence.statement.finished, default=None)
+        newest = self.records.newest(name)
+        return glance(service, lambda arn: ElbTargets(elbv2, arn), CONTAINER, weighed, newest)
 
     def keep(self, document: Mapping[str, Any]) -> Path:
         """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
@@ -328,7 +207,7 @@ def _build_stage(session: Session) -> BuildStage:
         root=root,
         context=(root / settings.app.context).resolve(),
         dockerfile=(root / settings.app.dockerfile).resolve(),
-        repository=session.repository,
+        repository=session.records.repository,
         platform=settings.build.platform,
         args=settings.build.args,
         max_size=settings.build.max_size_mb * _MIB,
@@ -338,18 +217,12 @@ def _build_stage(session: Session) -> BuildStage:
     return BuildStage(
         settings=plan,
         builder=DockerBuilder(connect, runner, session.cloud.login),
-        registry=session.registry,
+        registry=session.records.registry,
         linter=Hadolint(runner) if settings.build.lint else None,
         materials=Syft(runner) if settings.build.sbom else None,
         base_images=images,
-        attach=lambda image, content: _attach_materials(session, image, content),
+        attach=session.records.attach_materials,
     )
-
-
-def _attach_materials(session: Session, image: ImageRef, content: bytes) -> None:
-    """Once a digest: a list of what is inside is never quite the same bytes twice, and one is enough."""
-    if not any(found.statement.stage == "build" for found in session.weighed(image).accepted):
-        session.attached.attach_artifact(image, SBOM_TYPE, content)
 
 
 def _integration_stage(session: Session) -> IntegrationStage:
@@ -435,7 +308,7 @@ def make_environment(session: Session, name: str) -> Environment:
     )
 
     def spec(candidate: Candidate) -> DeploySpec:
-        facts = session.registry.image_facts(candidate.ref)
+        facts = session.records.registry.image_facts(candidate.ref)
         words = {"digest": str(candidate.ref.digest), "commit": facts.labels.get(LABEL + "revision", "")}
         told = {**settings.app.environment, **own.environment}
         return DeploySpec(
@@ -464,7 +337,7 @@ def make_environment(session: Session, name: str) -> Environment:
         return FileLease(session.project.state / "leases").hold(name, f"run {session.run_id}", why)
 
     def delivered(image: ImageRef, say: Say) -> ImageRef:
-        return session.delivered(name, image, say)
+        return session.records.delivered(name, image, say)
 
     return Environment(
         name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled, held, delivered

@@ -19,8 +19,8 @@ def command(invocation: Invocation, digest: str, environment: str, reason: str) 
 
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), records=("approval",)) as session:
-        image = session.image(digest)
-        asked = session.rules.gates[environment].approval
+        image = session.records.image(digest)
+        asked = session.records.rules.gates[environment].approval
         if asked and asked.by and session.signing.name not in asked.by:
             raise UsageError(
                 f"the gate of {environment} asks for the approval of {' or '.join(asked.by)}, "
@@ -31,7 +31,7 @@ def command(invocation: Invocation, digest: str, environment: str, reason: str) 
             session.project.terminal.tell(
                 f"the gate of {environment} asks for no approval; it is recorded all the same"
             )
-        name = session.declare(image, "approval", environment, "PASSED", reason)
+        name = session.records.declare(image, "approval", environment, "PASSED", reason)
     document = {
         "command": "approve",
         "outcome": "done",

@@ -24,10 +24,10 @@ def command(invocation: Invocation, digest: str, path: Path | None) -> int:
 
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), touch=False) as session:
-        image = session.image(digest)
-        found = session.weighed(image)
+        image = session.records.image(digest)
+        found = session.records.weighed(image)
         names = {trust.key_id: trust.name for trust in session.signing.trust}
-        exported = session.export(image, path) if path else 0
+        exported = session.records.export(image, path) if path else 0
     records = sorted(found.accepted, key=lambda record: record.statement.finished)
     for line in (*(_line(record, names) for record in records), *map(_ignored, found.ignored)):
         invocation.terminal.tell(line)

@@ -32,7 +32,7 @@ def command(
     _check(reason, force=force)
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((environment,)) as session:
-        override = Override(reason.strip(), session.person) if force else None
+        override = Override(reason.strip(), session.records.person) if force else None
         report = session.runner.run(
             session.candidate(digest), only=(environment,), fresh=fresh, override=override
         )

@@ -24,9 +24,9 @@ def command(invocation: Invocation, digest: str, reason: str, environment: str |
         raise UsageError("a quarantine without a reason", hint="say why: --reason TEXT")
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), records=("quarantine",)) as session:
-        image = session.image(digest)
+        image = session.records.image(digest)
         result = "PASSED" if lift else "FAILED"
-        name = session.declare(image, "quarantine", environment or "", result, reason)
+        name = session.records.declare(image, "quarantine", environment or "", result, reason)
     where = environment or "every environment"
     word = (
         f"may go to {where} again"

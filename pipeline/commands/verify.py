@@ -27,7 +27,7 @@ def command(invocation: Invocation, digest: str, environment: str) -> int:
 
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), touch=False) as session:
-        candidate = Candidate(Source(""), session.image(digest))
+        candidate = Candidate(Source(""), session.records.image(digest))
         judgement = session.runner.admission(environment, candidate)
     code = _CODES[judgement.verdict.outcome]
     _explain(invocation.terminal, judgement)
