@@ -111,15 +111,19 @@ def _case(subject: Digest, collected: Collected, policy: GatePolicy, now: dateti
         for requirement in policy.requirements
         if (found := latest(required(counted, requirement))) is not None
     }
-    witnessed = tuple(found for found in collected.witnessed if _witnesses(found, case))
+    shown = frozenset(found.payload for found in collected.accepted)
+    witnessed = tuple(found for found in collected.witnessed if _witnesses(found, case, shown))
     return Case(subject, policy, now, case.revoked, tuple(counted), witnessed, accepted, tuple(ignored))
 
 
-def _witnesses(found: Evidence, case: Case) -> bool:
-    """Whether a record of this machine's own counts: it can only speak against."""
+def _witnesses(found: Evidence, case: Case, shown: frozenset[str]) -> bool:
+    """Whether a record of this machine's own counts: it can only speak against, and only where the store is silent.
+
+    `shown` are the payloads that the store holds: of those, the keys decide.
+    """
     statement = found.statement
     ours = found.subject == case.subject and statement.app == case.policy.app
-    return ours and statement.result != "PASSED" and found.id not in case.revoked
+    return ours and statement.result != "PASSED" and found.id not in case.revoked | shown
 
 
 def _unproven(case: Case) -> Iterator[Reason]:

@@ -512,6 +512,13 @@ def test_what_this_machine_saw_of_another_image_or_what_is_revoked_says_nothing(
     assert world.judgement().verdict.outcome is Outcome.PASSED
 
 
+def test_of_what_the_registry_still_shows_the_keys_decide_and_not_this_machine(world: World) -> None:
+    failure_deleted(world)
+    (seen,) = world.witnessed
+    world.add(Evidence(IMAGE, "sha256:bundle", seen.statement, STRANGER, seen.id))
+    assert world.judgement().verdict.outcome is Outcome.PASSED
+
+
 def test_what_bars_an_image_is_told_apart_from_what_can_be_overridden(world: World) -> None:
     failed(world)
     assert (world.judgement().barred, world.judgement().firm) == ((), ())
