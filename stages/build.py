@@ -106,7 +106,7 @@ class BuildStage:
         components = self._materials(image, progress)
         return StageResult(
             self._verdict(self._weigh(facts)),
-            facts=self._facts(candidate, request, facts),
+            facts={**self._facts(candidate, request, facts), "base_images": self._bases()},
             metrics={"image_bytes": facts.size, **components},
             image=image,
         )
@@ -137,6 +137,9 @@ class BuildStage:
         components = self.materials.write(image, path)
         self.attach(image, path.read_bytes())
         return {"components": components}
+
+    def _bases(self) -> dict[str, str]:
+        return dict(self.builder.digests(self.base_images().values()))
 
     def _weigh(self, facts: ImageFacts) -> list[Reason]:
         reasons = []
