@@ -5,17 +5,19 @@ On a terminal the stages are shown live (rich, imported only then); elsewhere as
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from pipeline.errors import PipelineError
-from pipeline.model.run import StageReport
 from pipeline.model.verdict import Outcome, Reason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.model.run import StageReport
 
 MARKS = {Outcome.PASSED: "passed", Outcome.REFUSED: "REFUSED", Outcome.UNDECIDED: "UNDECIDED"}
 
@@ -85,6 +87,8 @@ class Terminal:
     def answer(self, text: str, document: Mapping[str, Any]) -> None:
         """The answer: `document` as JSON with --json, else `text` (nothing when it is empty)."""
         if self.json:
+            import json  # noqa: PLC0415 – a help text needs none
+
             print(
                 json.dumps({"schema": 1, **document}, indent=2, ensure_ascii=False), file=self.out, flush=True
             )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from pipeline.commands.reporting import finish
-from pipeline.ports import Candidate
-from pipeline.terminal import Invocation
+if TYPE_CHECKING:
+    from pipeline.terminal import Invocation
 
 STAGES = ("build", "integration", "staging", "prod")
 
@@ -17,6 +18,8 @@ STAGES = ("build", "integration", "staging", "prod")
 @click.pass_obj
 def command(invocation: Invocation, until: str, *, fresh: bool) -> int:
     """Build, integration, staging, prod: one digest, as far as its evidence carries it."""
+    from pipeline.commands.reporting import finish
+    from pipeline.ports import Candidate
     from pipeline.wiring import Project
 
     project = Project.open(invocation.root, invocation.terminal)

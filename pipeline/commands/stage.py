@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from pipeline.commands.reporting import finish
-from pipeline.ports import Candidate
-from pipeline.terminal import Invocation
+if TYPE_CHECKING:
+    from pipeline.terminal import Invocation
 
 
 @click.group("stage")
@@ -22,6 +23,8 @@ _fresh = click.option("--fresh", is_flag=True, help="Run it, also when its evide
 @click.pass_obj
 def build(invocation: Invocation, *, fresh: bool) -> int:
     """Builds and pushes; stdout is the digest alone."""
+    from pipeline.commands.reporting import finish
+    from pipeline.ports import Candidate
     from pipeline.wiring import Project
 
     project = Project.open(invocation.root, invocation.terminal)
@@ -37,6 +40,7 @@ def _one(name: str, help_text: str) -> click.Command:
     @_fresh
     @click.pass_obj
     def one(invocation: Invocation, digest: str, *, fresh: bool) -> int:
+        from pipeline.commands.reporting import finish
         from pipeline.wiring import Project
 
         project = Project.open(invocation.root, invocation.terminal)
