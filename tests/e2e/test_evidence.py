@@ -156,7 +156,7 @@ def test_a_frozen_environment_is_left_alone(changed: Copy, digest: str) -> None:
     now = datetime.now(UTC)
     begin, end = now - timedelta(hours=1), now + timedelta(hours=1)
     window = f"{begin:%a %H:%M}–{end:%a %H:%M} UTC"
-    add(changed, f'[gate.prod]\nfrozen = ["{window}"]\n')
+    changed.change("pipeline.toml", "[gate.prod]\n", f'[gate.prod]\nfrozen = ["{window}"]\n')
     refused = changed.pipeline("promote", digest, "prod", "--fresh")
     assert refused.code == 1
     assert f"prod is frozen: {window}" in refused.said
