@@ -13,7 +13,7 @@ from pipeline.model.evidence import Collected, Evidence
 from pipeline.model.gate import judge
 from pipeline.model.limits import Limit
 from pipeline.model.policy import GatePolicy, Requirement
-from tests.fakes.evidence import IMAGE, statement_of
+from tests.fakes.evidence import IMAGE, KEY, TRUST, statement_of
 
 NOON = datetime(2026, 1, 1, tzinfo=UTC)
 STAGES = ("build", "integration", "staging")
@@ -26,6 +26,8 @@ POLICY = GatePolicy(
         Requirement("integration", after=("build",), max_age=86400),
         Requirement("staging", "staging", after=("integration",), max_age=86400, limits=LIMITS),
     ),
+    "prod",
+    TRUST,
 )
 
 
@@ -59,7 +61,7 @@ def records(times: int) -> Collected:
                 inputs=dict(admitted),
             )
             admitted[stage] = f"sha256:{number:060x}{order:04x}"
-            found.append(Evidence(IMAGE.digest, admitted[stage], told))
+            found.append(Evidence(IMAGE.digest, admitted[stage], told, KEY, admitted[stage]))
     return Collected(tuple(found))
 
 

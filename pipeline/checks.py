@@ -20,6 +20,7 @@ from pipeline.clouds import local_cloud
 from pipeline.config import Settings, load
 from pipeline.errors import PipelineError
 from pipeline.local import engine
+from pipeline.trust import needs_cloud, open_signing
 
 _GIB = 1024**3
 _ROOM = 3 * _GIB
@@ -58,6 +59,7 @@ def look(root: Path) -> Iterator[Check]:
     yield _tried("dockerfile", lambda: _dockerfile(root, settings))
     yield _suite(root, settings)
     yield _tried("locustfile", lambda: _locustfile(root, settings))
+    yield _tried("keys", lambda: _keys(root, settings))
     yield _tried(
         "cloud", lambda: _local(root, settings) if settings.cloud.provider == "local" else _aws(settings)
     )
@@ -119,6 +121,19 @@ def _locustfile(root: Path, settings: Settings) -> Check:
     path = Path(settings.load.locustfile)
     Locust(sys.executable, SystemClock(), root=root, environ=os.environ).check(path)
     return Check("locustfile", State.OK, str(path))
+
+
+def _keys(root: Path, settings: Settings) -> Check:
+    if needs_cloud(settings):
+        return Check("keys", State.SKIP, "a key lies in KMS; a run tries it at its start")
+    signing = open_signing(root, settings, dict, lambda _line: None, records=False)
+    trusted = ", ".join(f"{trust.name} ({', '.join(sorted(trust.stages))})" for trust in signing.trust)
+    if not signing.signer.key_id:
+        made = os.environ.get("CI", "") == "" or settings.cloud.provider == "local"
+        text = "no key on this machine" + ("; the first run makes one" if made else "")
+        fix = "" if made else "put a P-256 key in PEM into the secret ONEDIGEST_SIGNING_KEY"
+        return Check("keys", State.SKIP if made else State.NG, text, fix)
+    return Check("keys", State.OK, f"signs: {signing.name}; trusted: {trusted}")
 
 
 def _local(root: Path, settings: Settings) -> Check:

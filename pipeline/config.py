@@ -18,8 +18,9 @@ from pydantic import (
 
 from pipeline.config_errors import describe
 from pipeline.errors import ConfigurationError
+from pipeline.model.freeze import FreezeWindow, parse_window
 from pipeline.model.limits import Limit
-from pipeline.model.policy import parse_duration
+from pipeline.model.policy import OWN_KEY, parse_duration
 
 FILE = "pipeline.toml"
 NAME = r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$"
@@ -29,6 +30,11 @@ Name = Annotated[str, Field(pattern=NAME)]
 UrlPath = Annotated[str, Field(pattern=r"^/")]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Window = Annotated[FreezeWindow, BeforeValidator(parse_window)]
+Revoked = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|SHA256:[A-Za-z0-9+/]{43})$")]
+KmsAddress = Annotated[str, Field(pattern=r"^(awskms:///\S+)?$")]
+RegistryHost = Annotated[str, Field(pattern=r"^([a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*[a-z0-9])?)?$")]
+Signed = Literal["build", "integration", "staging", "prod", "rollback", "approval", "quarantine"]
 
 
 class Table(BaseModel):
@@ -129,6 +135,7 @@ class EnvironmentSettings(Table):
 
     cluster: str = ""
     service: str = ""
+    registry: RegistryHost = ""
     desired: Annotated[int, Field(ge=1, le=1000)] = 1
     cpu: Annotated[int, Field(ge=128)] = 256
     memory: Annotated[int, Field(ge=128)] = 512
@@ -189,12 +196,42 @@ class RequirementSettings(Table):
     endpoints: dict[str, dict[str, LimitSettings]] = {}
 
 
+class ApprovalSettings(Table):
+    """That a person must have approved, how long ago at most, and whose word counts (names in [[trust]])."""
+
+    max_age: Seconds | None = None
+    by: tuple[str, ...] = ()
+
+
 class GateSettings(Table):
-    """What opens a stage."""
+    """What opens a stage, and what keeps it closed."""
 
     build: RequirementSettings | None = None
     integration: RequirementSettings | None = None
     staging: RequirementSettings | None = None
+    approval: ApprovalSettings | None = None
+    revoked: tuple[Revoked, ...] = ()
+    frozen: tuple[Window, ...] = ()
+
+
+def _some(stages: tuple[str, ...]) -> tuple[str, ...]:
+    if not stages:
+        raise ValueError("a key that may sign nothing is trusted with nothing: name its stages")
+    return stages
+
+
+class TrustSettings(Table):
+    """A key whose word counts, and for what. `key` is the path of a PEM file, or awskms:///alias/NAME."""
+
+    name: str = Field(min_length=1)
+    key: str = Field(min_length=1)
+    stages: Annotated[tuple[Signed, ...], AfterValidator(_some)]
+
+
+class EvidenceSettings(Table):
+    """Which key signs: empty, the environment's or this machine's own; else awskms:///alias/NAME."""
+
+    signer: KmsAddress = ""
 
 
 class Gates(Table):
@@ -225,6 +262,23 @@ class Settings(Table):
     environments: Environments
     load: LoadSettings = LoadSettings()
     gate: Gates = Gates()
+    evidence: EvidenceSettings = EvidenceSettings()
+    trust: tuple[TrustSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Settings:
+        names = [trust.name for trust in self.trust] or [OWN_KEY]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two keys in [[trust]] are named {', '.join(twice)}")
+        gates = {"integration": self.gate.integration, "staging": self.gate.staging, "prod": self.gate.prod}
+        for gate, told in gates.items():
+            for name in told.approval.by if told.approval else ():
+                if name not in names:
+                    raise ValueError(
+                        f"gate.{gate}.approval.by: no trusted key is named {name!r} ({', '.join(names)})"
+                    )
+        return self
 
     @property
     def repository(self) -> str:

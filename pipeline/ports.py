@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -202,6 +202,13 @@ class ImageBuilder(Protocol):
 
     def fingerprint(self, request: BuildRequest) -> Mapping[str, str]:
         """`sha256:…` of every file the build would see (what .dockerignore leaves), by relative path."""
+        ...
+
+    def digests(self, references: Iterable[str]) -> Mapping[str, str]:
+        """The `sha256:…` of images the engine has, by reference: the digest it was pulled by, else its own id.
+
+        One that it has not is left out.
+        """
         ...
 
     def build_and_push(self, request: BuildRequest, tag: str, say: Say) -> None:

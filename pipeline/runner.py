@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.errors import PipelineError
 from pipeline.model.evidence import Evidence, Statement
 from pipeline.model.gate import Judgement, judge
-from pipeline.model.policy import GatePolicy, Requirement
+from pipeline.model.policy import GatePolicy, Override, Requirement
 from pipeline.model.run import RunReport, StageReport
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import BuildIndex, Candidate, Clock, EvidenceStore, Progress, Stage
@@ -32,21 +32,29 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What opens each stage (`gates`, by stage name), and when its own record still stands (`standing`)."""
+    """What opens each stage (`gates`, by stage name), and when its own record still stands (`standing`).
+
+    The policy in `standing` asks for the stage's own record beside what its gate asks for.
+    """
 
     gates: Mapping[str, GatePolicy]
-    standing: Mapping[str, Requirement]
+    standing: Mapping[str, GatePolicy]
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """One stage being run: since when, by which plan, and on which records the gate admitted it."""
+    """One stage being run: since when, by which plan, and on which records the gate admitted it.
+
+    `facts` says by which rules, and whether somebody went past them.
+    """
 
     stage: Stage
     candidate: Candidate
     plan: str
     started: datetime
     admitted: Mapping[str, Evidence]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    forced: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +70,24 @@ class Runner:
     app: str
     run_id: str
 
-    def run(self, candidate: Candidate, *, only: Sequence[str] = (), fresh: bool = False) -> RunReport:
-        """Runs `only` those stages (all when empty), in order, up to the first that does not pass."""
+    def run(
+        self,
+        candidate: Candidate,
+        *,
+        only: Sequence[str] = (),
+        fresh: bool = False,
+        override: Override | None = None,
+    ) -> RunReport:
+        """Runs `only` those stages (all when empty), in order, up to the first that does not pass.
+
+        `override` goes past a gate that refuses, and is written into the record; not past one that bars the image, or
+        that knows of nobody trusted who built it.
+        """
         reports: list[StageReport] = []
         for stage in self.stages:
             if only and stage.name not in only:
                 continue
-            report, candidate = self._stage(stage, candidate, fresh=fresh)
+            report, candidate = self._stage(stage, candidate, override, fresh=fresh)
             reports.append(report)
             self.observer.end(report)
             if report.outcome is not Outcome.PASSED:
@@ -82,7 +101,9 @@ class Runner:
             return Judgement(Verdict(stage, Outcome.PASSED))
         return self._judge(candidate, policy)
 
-    def _stage(self, stage: Stage, candidate: Candidate, *, fresh: bool) -> tuple[StageReport, Candidate]:
+    def _stage(
+        self, stage: Stage, candidate: Candidate, override: Override | None, *, fresh: bool
+    ) -> tuple[StageReport, Candidate]:
         started = self.clock.now()
         progress = self.observer.begin(stage.name)
         try:
@@ -92,20 +113,29 @@ class Runner:
             judgement = self.admission(stage.name, candidate)
         except PipelineError as error:
             return self._undecided(stage, started, error), candidate
-        if not judgement.verdict.passed:
-            return self._report(stage, started, judgement.verdict), candidate
-        return self._attempt(_Attempt(stage, candidate, plan, started, judgement.accepted), progress)
+        verdict, firm = judgement.verdict, judgement.firm
+        if not verdict.passed and (override is None or firm):
+            reasons = (*firm, *verdict.reasons) if override else verdict.reasons
+            verdict = replace(verdict, reasons=tuple(dict.fromkeys(reasons)))
+            return self._report(stage, started, verdict), candidate
+        attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, _facts_of(judgement))
+        if not verdict.passed and override:
+            attempt = _forced(attempt, override, verdict)
+            progress.note(attempt.forced[0].text)
+        return self._attempt(attempt, progress)
 
     def _attempt(self, attempt: _Attempt, progress: Progress) -> tuple[StageReport, Candidate]:
         try:
             result = attempt.stage.run(attempt.candidate, progress)
         except PipelineError as error:
             report = self._undecided(attempt.stage, attempt.started, error)
+            report = replace(report, facts=attempt.facts, reasons=(*report.reasons, *attempt.forced))
             return self._recorded(report, attempt, attempt.candidate), attempt.candidate
         candidate = replace(attempt.candidate, image=result.image or attempt.candidate.image)
         report = replace(
             self._report(attempt.stage, attempt.started, result.verdict),
-            facts=result.facts,
+            reasons=(*result.verdict.reasons, *attempt.forced),
+            facts={**result.facts, **attempt.facts},
             metrics=result.metrics,
             error_code=result.error_code,
         )
@@ -114,14 +144,20 @@ class Runner:
     def _reuse(
         self, stage: Stage, plan: str, candidate: Candidate, now: datetime
     ) -> tuple[StageReport, Candidate] | None:
-        """The report of a stage that need not run: its record stands for this digest, plan and limits."""
+        """The report of a stage that need not run: its record stands for this digest, plan and limits.
+
+        A barred image is reported as refused: the same source is not built again to get around that.
+        """
         image = candidate.image or self.builds.find(plan)
         if image is None:
             return None
         known = replace(candidate, image=image)
-        evidence = self._own_record(stage, plan, known)
-        if evidence is None or not stage.standing(known).passed:
+        judgement = self._own_record(stage, plan, known)
+        if judgement.barred:
+            return self._report(stage, now, Verdict(stage.name, Outcome.REFUSED, judgement.barred)), known
+        if not judgement.verdict.passed or not stage.standing(known).passed:
             return None
+        evidence = judgement.accepted[stage.name]
         statement = evidence.statement
         reason = Reason(f"same image, plan and limits: PASSED at {statement.finished:%Y-%m-%d %H:%M:%S} UTC")
         report = replace(
@@ -133,12 +169,13 @@ class Runner:
         )
         return report, known
 
-    def _own_record(self, stage: Stage, plan: str, candidate: Candidate) -> Evidence | None:
-        own = replace(self.rules.standing[stage.name], plan=plan)
-        gate = self.rules.gates.get(stage.name)
-        before = gate.requirements if gate else ()
-        judgement = self._judge(candidate, GatePolicy(stage.name, self.app, (*before, own)))
-        return judgement.accepted[stage.name] if judgement.verdict.passed else None
+    def _own_record(self, stage: Stage, plan: str, candidate: Candidate) -> Judgement:
+        policy = self.rules.standing[stage.name]
+        requirements = tuple(
+            replace(requirement, plan=plan) if requirement.stage == stage.name else requirement
+            for requirement in policy.requirements
+        )
+        return self._judge(candidate, replace(policy, requirements=requirements))
 
     def _judge(self, candidate: Candidate, policy: GatePolicy) -> Judgement:
         collected = self.evidence.collect(candidate.ref)
@@ -190,3 +227,15 @@ class Runner:
             facts=report.facts,
             reasons=report.reasons,
         )
+
+
+def _facts_of(judgement: Judgement) -> Mapping[str, Any]:
+    return {"policy": judgement.policy} if judgement.policy else {}
+
+
+def _forced(attempt: _Attempt, override: Override, verdict: Verdict) -> _Attempt:
+    """The attempt with what was overridden, by whom and why: in its record and on screen."""
+    refused = [reason.text for reason in verdict.reasons]
+    said = {"reason": override.reason, "by": override.by, "refused": refused}
+    text = f"forced by {override.by}: {override.reason}; the gate had refused: {'; '.join(refused)}"
+    return replace(attempt, facts={**attempt.facts, "override": said}, forced=(Reason(text),))

@@ -13,46 +13,48 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline import config
 from pipeline.adapters.atomic_file import write_whole
 from pipeline.adapters.build_index import FileBuildIndex
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
-from pipeline.adapters.evidence_store import FileEvidenceStore
 from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.git import Git
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
-from pipeline.adapters.registry import OciRegistry
-from pipeline.adapters.sandbox import SandboxSettings, ServiceSettings, TestcontainersSandbox
-from pipeline.clouds import CONTAINER, Cloud, build_images, cluster_name, open_cloud, service_name
-from pipeline.config import GateSettings, RequirementSettings, Settings, load
-from pipeline.errors import UsageError
+from pipeline.clouds import (
+    CONTAINER,
+    Cloud,
+    build_images,
+    cluster_name,
+    open_cloud,
+    service_name,
+)
+from pipeline.config import RequirementSettings, Settings, load
+from pipeline.gates import load_limits
 from pipeline.glance import Glance, glance
 from pipeline.local.cloud import Desired
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.model.evidence import Collected, Evidence
-from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
-from pipeline.model.policy import GatePolicy, Requirement
+from pipeline.model.evidence import Collected
+from pipeline.model.load import GeneratorLimits, LoadShape
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.run import RunReport
-from pipeline.model.target import Tag, parse_target
-from pipeline.ports import Candidate, Source, Stage
+from pipeline.ports import Candidate, IntegrationSandbox, Say, Source, Stage
+from pipeline.records import Records
 from pipeline.report.summary import github_outputs, markdown
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
-from pipeline.runner import Rules, Runner
+from pipeline.runner import Runner
 from pipeline.terminal import Terminal, Watcher
+from pipeline.trust import Signing, needs_cloud, open_signing
 from stages.build import LABEL, BuildPlan, BuildStage
 from stages.deployment import Environment
 from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
 from stages.staging import LoadPlan, StagingStage
 
-STAGES = ("build", "integration", "staging", "prod")
 _MIB = 1024 * 1024
 
 
@@ -75,14 +77,29 @@ class Project:
         return self.root / ".pipeline"
 
     @contextmanager
-    def session(self, stages: Sequence[str], *, touch: bool = True) -> Iterator[Session]:
-        """A session that runs the given stages. `touch` False starts nothing: for commands that only look."""
+    def session(
+        self, stages: Sequence[str], *, touch: bool = True, records: Sequence[str] = ()
+    ) -> Iterator[Session]:
+        """A session that runs the given stages and signs for them, and for what else it `records`.
+
+        `touch` False starts nothing: for commands that only look. The key that signs is tried before anything is
+        built, and before the cloud is started unless it lies there.
+        """
+        signed = (*stages, *records)
+        early = None if needs_cloud(self.settings) else self._signing(signed, _no_kms)
         cloud = open_cloud(self.root, self.settings, self.terminal.say, start=touch)
+        signing = early or self._signing(signed, lambda: cloud.aws.client("kms"))
         watcher = self.terminal.watch(tuple(stages))
         try:
-            yield Session(self, cloud, watcher, _run_id())
+            yield Session(self, cloud, signing, watcher, _run_id())
         finally:
             watcher.close()
+
+    def _signing(self, signed: Sequence[str], kms: Callable[[], Any]) -> Signing:
+        signing = open_signing(self.root, self.settings, kms, self.terminal.say, records=bool(signed))
+        if signed:
+            signing.require(signed)
+        return signing
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,7 @@ class Session:
 
     project: Project
     cloud: Cloud
+    signing: Signing
     watcher: Watcher
     run_id: str
 
@@ -99,33 +117,26 @@ class Session:
         """Where this run's records go."""
         return self.project.state / "runs" / self.run_id
 
-    @property
-    def repository(self) -> str:
-        """The image's repository, registry included."""
-        return f"{self.cloud.registry}/{self.project.settings.repository}"
-
     @cached_property
     def source(self) -> Source:
         """The work tree."""
         return Git(self.project.root, Processes()).source()
 
     @cached_property
-    def registry(self) -> OciRegistry:
-        """The registry the cloud uses."""
-        return OciRegistry(self.cloud.login)
-
-    @cached_property
-    def evidence(self) -> FileEvidenceStore:
-        """What is recorded of digests."""
-        return FileEvidenceStore(self.project.state / "evidence")
+    def records(self) -> Records:
+        """Images, and what is recorded of them."""
+        project, cloud = self.project, self.cloud
+        return Records(
+            project.settings, self.signing, cloud.registry, cloud.login, project.state, self.run_id
+        )
 
     @cached_property
     def runner(self) -> Runner:
         """The loop over all four stages."""
         return Runner(
             stages=make_stages(self),
-            rules=make_rules(self.project.settings),
-            evidence=self.evidence,
+            rules=self.records.rules,
+            evidence=self.records.evidence,
             builds=FileBuildIndex(self.project.state / "builds"),
             clock=SystemClock(),
             observer=self.watcher,
@@ -134,30 +145,9 @@ class Session:
         )
 
     def candidate(self, text: str) -> Candidate:
-        """The image that a person means, with the commit its build was recorded with.
-
-        Raises UsageError for a tag, naming the digest it points to now, and for what is no digest.
-        """
-        target = parse_target(text, self.evidence.subjects())
-        if isinstance(target, Tag):
-            raise self._tag_refused(target)
-        image = ImageRef(self.repository, target)
-        records = [
-            found.statement
-            for found in self.evidence.collect(image).accepted
-            if found.statement.stage == "build"
-        ]
-        commit = str(records[-1].facts.get("commit", "")) if records else ""
-        return Candidate(Source(commit), image)
-
-    def _tag_refused(self, tag: Tag) -> UsageError:
-        digest = self.registry.resolve(self.repository, tag.name)
-        hint = (
-            f"use the digest it points to now: {digest}"
-            if digest
-            else "the registry does not know this tag either"
-        )
-        return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
+        """The image that a person means, with the commit it was built from. The errors are `Records.image`'s."""
+        image = self.records.image(text)
+        return Candidate(Source(self.records.commit(image)), image)
 
     def environment(self, name: str) -> Environment:
         """An environment, ready for rollouts."""
@@ -168,20 +158,11 @@ class Session:
         service = make_service(self, name)
         elbv2 = self.cloud.aws.client("elbv2")
 
-        def records(digest: Digest) -> Collected:
-            return self.evidence.collect(ImageRef(self.repository, digest))
+        def weighed(digest: Digest) -> Collected:
+            return self.records.weighed(ImageRef(self.records.repository, digest))
 
-        return glance(service, lambda arn: ElbTargets(elbv2, arn), CONTAINER, records, self._newest(name))
-
-    def _newest(self, name: str) -> Evidence | None:
-        """The newest PASSED record of the environment, over all digests."""
-        found = (
-            evidence
-            for digest in self.evidence.subjects()
-            for evidence in self.evidence.collect(ImageRef(self.repository, digest)).accepted
-            if evidence.statement.environment == name and evidence.statement.result == "PASSED"
-        )
-        return max(found, key=lambda evidence: evidence.statement.finished, default=None)
+        newest = self.records.newest(name)
+        return glance(service, lambda arn: ElbTargets(elbv2, arn), CONTAINER, weighed, newest)
 
     def keep(self, document: Mapping[str, Any]) -> Path:
         """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
@@ -226,7 +207,7 @@ def _build_stage(session: Session) -> BuildStage:
         root=root,
         context=(root / settings.app.context).resolve(),
         dockerfile=(root / settings.app.dockerfile).resolve(),
-        repository=session.repository,
+        repository=session.records.repository,
         platform=settings.build.platform,
         args=settings.build.args,
         max_size=settings.build.max_size_mb * _MIB,
@@ -236,10 +217,11 @@ def _build_stage(session: Session) -> BuildStage:
     return BuildStage(
         settings=plan,
         builder=DockerBuilder(connect, runner, session.cloud.login),
-        registry=session.registry,
+        registry=session.records.registry,
         linter=Hadolint(runner) if settings.build.lint else None,
         materials=Syft(runner) if settings.build.sbom else None,
         base_images=images,
+        attach=session.records.attach_materials,
     )
 
 
@@ -248,48 +230,13 @@ def _integration_stage(session: Session) -> IntegrationStage:
     told = settings.integration
     environment = {**settings.app.environment, **told.environment}
 
-    def sandbox() -> TestcontainersSandbox:
-        return TestcontainersSandbox(
-            _sandbox_settings(session, environment), SystemClock(), run_id=session.run_id
-        )
+    def sandbox() -> IntegrationSandbox:
+        from pipeline.sandboxes import make_sandbox  # noqa: PLC0415 – half a second that only a test run needs
+
+        return make_sandbox(root, settings, environment, session.cloud.images, session.run_id)
 
     content = {**told.model_dump(mode="json"), "environment": environment}
     return IntegrationStage(IntegrationPlan(root, told.tests, content, session.directory), sandbox)
-
-
-def _sandbox_settings(session: Session, environment: Mapping[str, str]) -> SandboxSettings:
-    settings = session.project.settings
-    told = settings.integration
-    images = (
-        session.cloud.images([service.image for service in told.services.values()]) if told.services else {}
-    )
-    return SandboxSettings(
-        root=session.project.root,
-        tests=Path(told.tests),
-        state=session.project.state / "sandboxes",
-        python=sys.executable,
-        port=settings.app.port,
-        ready_path=settings.app.ready,
-        ready_timeout=told.ready_timeout,
-        environment=environment,
-        services=tuple(_service(name, service, images) for name, service in told.services.items()),
-        before=told.before,
-        pytest_args=told.pytest_args,
-        suite_timeout=told.timeout,
-    )
-
-
-def _service(name: str, told: config.ServiceSettings, images: Mapping[str, str]) -> ServiceSettings:
-    return ServiceSettings(
-        name=name,
-        image=images[told.image],
-        port=told.port,
-        environment=told.environment,
-        command=told.command,
-        tmpfs=told.tmpfs,
-        ready=told.ready,
-        timeout=told.timeout,
-    )
 
 
 def _staging_stage(session: Session) -> StagingStage:
@@ -307,7 +254,7 @@ def _staging_stage(session: Session) -> StagingStage:
     plan = LoadPlan(
         shape=shape,
         root=root,
-        limits=_limits(required),
+        limits=load_limits(required),
         generator=GeneratorLimits(generator.max_cpu, generator.max_lag_share, generator.min_delivered),
         directory=session.directory,
     )
@@ -316,16 +263,6 @@ def _staging_stage(session: Session) -> StagingStage:
     }
     locust = Locust(sys.executable, SystemClock(), root=root, environ=environ)
     return StagingStage(make_environment(session, "staging"), plan, locust)
-
-
-def _limits(required: RequirementSettings) -> LoadLimits:
-    return LoadLimits(
-        total={name: limit.value for name, limit in required.limits.items()},
-        endpoints={
-            endpoint: {name: limit.value for name, limit in limits.items()}
-            for endpoint, limits in required.endpoints.items()
-        },
-    )
 
 
 def make_service(session: Session, name: str) -> EcsService:
@@ -371,7 +308,7 @@ def make_environment(session: Session, name: str) -> Environment:
     )
 
     def spec(candidate: Candidate) -> DeploySpec:
-        facts = session.registry.image_facts(candidate.ref)
+        facts = session.records.registry.image_facts(candidate.ref)
         words = {"digest": str(candidate.ref.digest), "commit": facts.labels.get(LABEL + "revision", "")}
         told = {**settings.app.environment, **own.environment}
         return DeploySpec(
@@ -399,36 +336,12 @@ def make_environment(session: Session, name: str) -> Environment:
     def held(why: str) -> AbstractContextManager[None]:
         return FileLease(session.project.state / "leases").hold(name, f"run {session.run_id}", why)
 
-    return Environment(name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled, held)
+    def delivered(image: ImageRef, say: Say) -> ImageRef:
+        return session.records.delivered(name, image, say)
 
-
-def make_rules(settings: Settings) -> Rules:
-    """The gates as configured; what a gate does not name of the earlier stages it asks for all the same."""
-    names = ("integration", "staging", "prod")
-    gates = {name: _gate(settings, name, getattr(settings.gate, name)) for name in names}
-    standing = {
-        "build": Requirement("build"),
-        "prod": Requirement("prod", environment="prod", after=("staging",)),
-    }
-    for gate in gates.values():
-        standing |= {requirement.stage: requirement for requirement in gate.requirements}
-    return Rules(gates, standing)
-
-
-def _gate(settings: Settings, name: str, told: GateSettings) -> GatePolicy:
-    earlier = STAGES[: STAGES.index(name)]
-    asked = [(stage, getattr(told, stage) or RequirementSettings()) for stage in earlier]
-    requirements = tuple(
-        Requirement(
-            stage=stage,
-            environment=required.environment or ("staging" if stage == "staging" else ""),
-            max_age=required.max_age,
-            after=required.after or STAGES[max(0, STAGES.index(stage) - 1) : STAGES.index(stage)],
-            limits=_limits(required).flat,
-        )
-        for stage, required in asked
+    return Environment(
+        name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled, held, delivered
     )
-    return GatePolicy(name, settings.app.name, requirements)
 
 
 class _Once:
@@ -449,6 +362,10 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     for word, value in words.items():
         text = text.replace("{" + word + "}", value)
     return text
+
+
+def _no_kms() -> Any:
+    raise AssertionError("no key of KMS is named")
 
 
 def _run_id() -> str:

@@ -47,7 +47,8 @@ class BuildPlan:
 class BuildStage:
     """Lint, build, push, ask the registry for the digest, list what is inside.
 
-    `base_images` turns build arguments that name base images into references which the engine has.
+    `base_images` turns build arguments that name base images into references which the engine has; `attach` puts the
+    list of what is inside (CycloneDX) beside the image.
     """
 
     settings: BuildPlan
@@ -56,6 +57,7 @@ class BuildStage:
     linter: Linter | None
     materials: BillOfMaterials | None
     base_images: Callable[[], Mapping[str, str]]
+    attach: Callable[[ImageRef, bytes], None]
 
     @property
     def name(self) -> str:
@@ -104,7 +106,7 @@ class BuildStage:
         components = self._materials(image, progress)
         return StageResult(
             self._verdict(self._weigh(facts)),
-            facts=self._facts(candidate, request, facts),
+            facts={**self._facts(candidate, request, facts), "base_images": self._bases()},
             metrics={"image_bytes": facts.size, **components},
             image=image,
         )
@@ -131,7 +133,13 @@ class BuildStage:
         if self.materials is None:
             return {}
         progress.step("listing what is inside (SBOM)")
-        return {"components": self.materials.write(image, self.settings.directory / "sbom.cdx.json")}
+        path = self.settings.directory / "sbom.cdx.json"
+        components = self.materials.write(image, path)
+        self.attach(image, path.read_bytes())
+        return {"components": components}
+
+    def _bases(self) -> dict[str, str]:
+        return dict(self.builder.digests(self.base_images().values()))
 
     def _weigh(self, facts: ImageFacts) -> list[Reason]:
         reasons = []

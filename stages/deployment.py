@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ExitCode
+from pipeline.model.digest import ImageRef
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, Progress
+from pipeline.ports import Candidate, Progress, Say
 from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
 
 _OUTCOMES: Mapping[RolloutOutcome, tuple[Outcome, ExitCode | None]] = {
@@ -27,7 +28,8 @@ class Environment:
 
     `shape` is what of its settings makes another plan (JSON values); `spec` makes the rollout's settings for a
     candidate; `settled` is called after each good rollout; `base_url` gives the load balancer's front; `held` holds
-    the environment's lease, saying why. Nothing is asked of the cloud before it is needed.
+    the environment's lease, saying why; `delivered` takes the image to where the environment pulls from. Nothing is
+    asked of the cloud before it is needed.
     """
 
     name: str
@@ -38,10 +40,12 @@ class Environment:
     spec: Callable[[Candidate], DeploySpec]
     settled: Callable[[RolloutResult], None]
     held: Callable[[str], AbstractContextManager[None]]
+    delivered: Callable[[ImageRef, Say], ImageRef]
 
     def deploy(self, candidate: Candidate, progress: Progress) -> Deployed:
         """Rolls out and verifies; the exceptions are `Rollout.deploy`'s."""
-        result = self.rollout().deploy(candidate.ref, self.spec(candidate), progress)
+        image = self.delivered(candidate.ref, progress.note)
+        result = self.rollout().deploy(image, self.spec(candidate), progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
             self.settled(result)
         outcome, code = _OUTCOMES[result.outcome]

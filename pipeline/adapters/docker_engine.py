@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, BuildError, DockerException
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from docker.utils.build import exclude_paths
 
 from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
@@ -66,6 +66,21 @@ class DockerBuilder:
         paths = exclude_paths(str(request.context), patterns)
         files = {path: request.context / path for path in sorted(paths)}
         return {path: _hash(file) for path, file in files.items() if file.is_file() or file.is_symlink()}
+
+    def digests(self, references: Iterable[str]) -> Mapping[str, str]:
+        """See `pipeline.ports.ImageBuilder.digests`."""
+        engine = self._engine()
+        found: dict[str, str] = {}
+        for reference in references:
+            try:
+                image = engine.images.get(reference)
+            except ImageNotFound:
+                continue
+            except (DockerException, OSError) as error:
+                raise engine_unavailable(error) from error
+            pulled = [text.rpartition("@")[2] for text in image.attrs.get("RepoDigests") or ()]
+            found[reference] = pulled[0] if pulled else str(image.id)
+        return found
 
     def build_and_push(self, request: BuildRequest, tag: str, say: Say) -> None:
         """See `pipeline.ports.ImageBuilder.build_and_push`."""

@@ -61,11 +61,18 @@ def status(invocation: Invocation) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def reset(invocation: Invocation, *, yes: bool) -> int:
-    """Stops everything and deletes images and databases. Evidence stays."""
+    """Stops everything and deletes images, the evidence beside them, and databases."""
     if not yes:
-        click.confirm("Delete the local cloud's images and databases?", abort=True, err=True)
+        click.confirm(
+            "Delete the local cloud's images, their evidence, and its databases?", abort=True, err=True
+        )
     _cloud(invocation).reset()
-    return _answer(invocation, "reset", "the local cloud is gone; evidence in .pipeline/evidence stays", {})
+    return _answer(
+        invocation,
+        "reset",
+        "the local cloud is gone; what this machine recorded stays in .pipeline/evidence",
+        {},
+    )
 
 
 def _cloud(invocation: Invocation) -> LocalCloud:

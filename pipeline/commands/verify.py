@@ -7,6 +7,7 @@ import click
 from pipeline.errors import ExitCode
 from pipeline.model.gate import Judgement
 from pipeline.model.verdict import Outcome
+from pipeline.ports import Candidate, Source
 from pipeline.terminal import Invocation, Terminal
 
 _CODES = {
@@ -26,7 +27,7 @@ def command(invocation: Invocation, digest: str, environment: str) -> int:
 
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), touch=False) as session:
-        candidate = session.candidate(digest)
+        candidate = Candidate(Source(""), session.records.image(digest))
         judgement = session.runner.admission(environment, candidate)
     code = _CODES[judgement.verdict.outcome]
     _explain(invocation.terminal, judgement)

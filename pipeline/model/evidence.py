@@ -71,7 +71,11 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """All that a store holds about one digest."""
+    """All that a store holds about one digest.
+
+    `witnessed` is what this machine recorded itself. It proves nothing, and may say no to what the others say.
+    """
 
     accepted: Sequence[Evidence] = ()
     ignored: Sequence[Ignored] = ()
+    witnessed: Sequence[Evidence] = ()

@@ -1,138 +1,133 @@
 """Judging evidence: pure, so that every refusal can be replayed from stored files.
 
-The rules, per required stage:
-1. A record counts only for this digest and app, with times that make sense.
-2. The latest finished run decides; it must be PASSED.
+The rules are the functions in OF_RECORD, OF_STAGE, OF_GATE and OF_IMAGE of
+`pipeline.model.rules`. In short:
+
+1. A record counts only for this digest and app, signed by a key that may sign its stage, with nothing of it revoked.
+   One that speaks for the image must have times that make sense; one that speaks against it counts all the same.
+2. Of each required stage and environment the latest finished run decides; it must be PASSED.
 3. It is young enough, and was run by the plan that holds today.
 4. Every limit is met by a recorded metric; missing, bool or not finite denies.
 5. It was admitted on the accepted predecessor's record, which had finished before it started.
+6. This machine knows of no newer run that did not pass.
+7. Where an approval is asked for, one stands for this environment; the environment is not frozen.
+8. The image is neither revoked nor quarantined. No override lifts this one.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence, Ignored
-from pipeline.model.limits import judge_metrics
-from pipeline.model.policy import GatePolicy, Requirement
+from pipeline.model.policy import GatePolicy
+from pipeline.model.rules import OF_GATE, OF_IMAGE, OF_RECORD, OF_STAGE, Case, age_order, latest, required
 from pipeline.model.verdict import Outcome, Reason, Verdict
 
-CLOCK_SKEW = timedelta(minutes=5)
+DEPLOYMENTS = ("prod", "rollback")
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict, the record each stage was admitted on, and what was left out of account."""
+    """The verdict, the record each stage was admitted on, and what was left out of account.
+
+    `barred` are the reasons about the image itself; `firm` are these, and that nobody we trust says to have built it:
+    reasons that no override lifts. `policy` is the hash of the rules that were judged by.
+    """
 
     verdict: Verdict
     accepted: Mapping[str, Evidence] = field(default_factory=dict)
     ignored: tuple[Ignored, ...] = ()
+    barred: tuple[Reason, ...] = ()
+    firm: tuple[Reason, ...] = ()
+    policy: str = ""
 
 
 def judge(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Judgement:
     """Judges what is recorded of `subject` by `policy` at `now`; every reason is collected."""
+    case = _case(subject, collected, policy, now)
+    barred = tuple(reason for check in OF_IMAGE for reason in check(case))
+    of_stages = (
+        reason
+        for requirement in policy.requirements
+        for check in OF_STAGE
+        for reason in check(requirement, case)
+    )
+    of_gate = (reason for check in OF_GATE for reason in check(case))
+    reasons = (*barred, *of_stages, *of_gate)
+    verdict = Verdict(policy.gate, Outcome.REFUSED if reasons else Outcome.PASSED, reasons)
+    firm = (*barred, *_unproven(case))
+    return Judgement(verdict, case.accepted, case.ignored, barred, firm, policy.hash)
+
+
+def judge_rollback(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Judgement:
+    """Whether `policy.environment` may go back to `subject`: it ran well there once, however long ago.
+
+    What the gate asks of a new image is not asked again; `accepted` holds the deployment it stands on, as `prod`.
+    """
+    case = _case(subject, collected, policy, now)
+    barred = tuple(reason for check in OF_IMAGE for reason in check(case))
+    good = [
+        found
+        for found in case.counting
+        if found.statement.stage in DEPLOYMENTS
+        and found.statement.environment == policy.environment
+        and found.statement.result == "PASSED"
+    ]
+    reasons = barred
+    if not good:
+        text = f"{subject.short} has no good deployment to {policy.environment} on record"
+        remedy = f"python -m pipeline promote {subject} {policy.environment}"
+        reasons = (*barred, Reason(text, remedy))
+    verdict = Verdict(policy.gate, Outcome.REFUSED if reasons else Outcome.PASSED, reasons)
+    accepted = {"prod": max(good, key=age_order)} if good else {}
+    return Judgement(verdict, accepted, case.ignored, barred, reasons, policy.hash)
+
+
+def weigh(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Collected:
+    """What of `collected` counts by `policy`, whatever it says, and what does not, with the reason why."""
+    case = _case(subject, collected, policy, now)
+    return Collected(tuple(case.counting), case.ignored, case.witnessed)
+
+
+def _case(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Case:
+    """Sorts out what counts. A revoked bundle takes every other wrapping of the same signed statement with it."""
+    rewrapped = {
+        found.payload for found in collected.accepted if found.payload and found.id in policy.revoked
+    }
+    case = Case(subject, policy, now, policy.revoked | rewrapped)
     ignored = list(collected.ignored)
-    counting: list[Evidence] = []
+    counted: list[Evidence] = []
     for evidence in collected.accepted:
-        flaw = _flaw(evidence, subject, policy.app, now)
+        flaw = next((flaw for check in OF_RECORD if (flaw := check(evidence, case))), "")
         if flaw:
             ignored.append(Ignored(evidence.id, flaw))
         else:
-            counting.append(evidence)
+            counted.append(evidence)
     accepted = {
-        requirement.stage: latest
+        requirement.stage: found
         for requirement in policy.requirements
-        if (latest := _latest(counting, requirement)) is not None
+        if (found := latest(required(counted, requirement))) is not None
     }
-    reasons = tuple(
-        reason
-        for requirement in policy.requirements
-        for reason in _denials(requirement, accepted, subject, now)
-    )
-    outcome = Outcome.REFUSED if reasons or not policy.requirements else Outcome.PASSED
-    if not policy.requirements:
-        reasons = (
-            Reason(f"the gate of {policy.gate} asks for nothing", "name a stage in [gate] of pipeline.toml"),
-        )
-    return Judgement(Verdict(policy.gate, outcome, reasons), accepted, tuple(ignored))
+    shown = frozenset(found.payload for found in collected.accepted)
+    witnessed = tuple(found for found in collected.witnessed if _witnesses(found, case, shown))
+    return Case(subject, policy, now, case.revoked, tuple(counted), witnessed, accepted, tuple(ignored))
 
 
-def _flaw(evidence: Evidence, subject: Digest, app: str, now: datetime) -> str:
-    statement = evidence.statement
-    if evidence.subject != subject:
-        return f"is about another image, {evidence.subject}"
-    if statement.app != app:
-        return f"is about another app, {statement.app!r}"
-    if statement.started > statement.finished:
-        return "finished before it started"
-    if statement.finished > now + CLOCK_SKEW:
-        return f"lies in the future ({statement.finished.isoformat()})"
-    return ""
+def _witnesses(found: Evidence, case: Case, shown: frozenset[str]) -> bool:
+    """Whether a record of this machine's own counts: it can only speak against, and only where the store is silent.
+
+    `shown` are the payloads that the store holds: of those, the keys decide.
+    """
+    statement = found.statement
+    ours = found.subject == case.subject and statement.app == case.policy.app
+    return ours and statement.result != "PASSED" and found.id not in case.revoked | shown
 
 
-def _latest(counting: list[Evidence], requirement: Requirement) -> Evidence | None:
-    of_stage = [
-        evidence
-        for evidence in counting
-        if evidence.statement.stage == requirement.stage
-        and requirement.environment in ("", evidence.statement.environment)
-    ]
-    return max(of_stage, key=lambda evidence: (evidence.statement.finished, evidence.id), default=None)
-
-
-def _denials(
-    requirement: Requirement, accepted: Mapping[str, Evidence], subject: Digest, now: datetime
-) -> Iterator[Reason]:
-    stage = requirement.stage
-    again = _command(stage, subject)
-    evidence = accepted.get(stage)
-    if evidence is None:
-        yield Reason(f"no {stage} evidence for {subject.short}", again)
-        return
-    statement = evidence.statement
-    if statement.result != "PASSED":
-        because = f": {statement.reasons[0].text}" if statement.reasons else ""
-        yield Reason(f"{stage} of {subject.short} ended {statement.result}{because}", again)
-        return
-    age = (now - statement.finished).total_seconds()
-    if requirement.max_age is not None and age > requirement.max_age:
-        yield Reason(
-            f"{stage} evidence is {_ago(age)} old, at most {_ago(requirement.max_age)} is allowed", again
-        )
-    if requirement.plan and requirement.plan != statement.plan:
-        yield Reason(
-            f"{stage} was run by another plan than today's (tests, load shape or target changed)", again
-        )
-    yield from judge_metrics(statement.metrics, requirement.limits)
-    yield from _order(requirement, evidence, accepted, again)
-
-
-def _order(
-    requirement: Requirement, evidence: Evidence, accepted: Mapping[str, Evidence], again: str
-) -> Iterator[Reason]:
-    for name in requirement.after:
-        before = accepted.get(name)
-        if before is None:
-            yield Reason(f"{requirement.stage} asks for {name} before it, and none is accepted", again)
-        elif evidence.statement.inputs.get(name) != before.id:
-            yield Reason(
-                f"{requirement.stage} was not admitted on the {name} evidence that stands now", again
-            )
-        elif before.statement.finished > evidence.statement.started:
-            yield Reason(f"{requirement.stage} started before {name} had finished", again)
-
-
-def _command(stage: str, subject: Digest) -> str:
-    argument = "" if stage == "build" else f" {subject}"
-    return f"python -m pipeline stage {stage}{argument}"
-
-
-def _ago(seconds: float) -> str:
-    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{math.floor(seconds / size * 10) / 10:g} {unit}"
-    return f"{seconds:.0f} s"
+def _unproven(case: Case) -> Iterator[Reason]:
+    asked = any(requirement.stage == "build" for requirement in case.policy.requirements)
+    if asked and not case.passed("build"):
+        text = f"nobody who is trusted says to have built {case.subject.short}"
+        yield Reason(text, "build it here: python -m pipeline stage build")

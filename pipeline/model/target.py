@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import UsageError
@@ -21,15 +21,16 @@ class Tag:
     name: str
 
 
-def parse_target(text: str, known: Sequence[Digest]) -> Digest | Tag:
+def parse_target(text: str, known: Callable[[], Sequence[Digest]]) -> Digest | Tag:
     """The digest that `text` means, or the tag it names.
 
-    A prefix (at least 12 hex digits) must fit exactly one of the `known` digests. Raises UsageError otherwise.
+    A prefix (at least 12 hex digits) must fit exactly one of the `known` digests, which are asked for only then.
+    Raises UsageError otherwise.
     """
     if "@" in text:
         return Digest(text.rpartition("@")[2])
     if match := _PREFIX.fullmatch(text):
-        return _only(match[1], [digest for digest in known if digest.hex.startswith(match[1])])
+        return _only(match[1], [digest for digest in known() if digest.hex.startswith(match[1])])
     if text.startswith("sha256:") or re.fullmatch(r"[0-9a-f]{64}", text):
         return Digest(text if text.startswith("sha256:") else f"sha256:{text}")
     if match := _TAG.fullmatch(text):

@@ -64,8 +64,11 @@ class Copy:
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "GITHUB_", "ONEDIGEST_")) and name != "CI"
         }
+        environment["XDG_CONFIG_HOME"] = str(self.root / ".pipeline" / "config")
         return subprocess.Popen(
             [sys.executable, "-m", "pipeline", "-C", str(self.root), *arguments],
             cwd=ROOT,

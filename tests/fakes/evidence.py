@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Evidence, Statement
+from pipeline.model.policy import OWN_KEY, SIGNED, Trust
 from pipeline.model.statement import encode
 
 IMAGE = ImageRef("localhost:5000/shop", Digest("sha256:" + "a" * 64))
+KEY = "SHA256:" + "K" * 43
+TRUST = (Trust(OWN_KEY, KEY, frozenset(SIGNED)),)
 _NOON = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -22,7 +25,7 @@ def statement_of(stage: str, **changes: object) -> Statement:
 
 
 class MemoryEvidenceStore:
-    """`pipeline.ports.EvidenceStore` without a disk. `broken`, when set, is raised by `attach`."""
+    """`pipeline.ports.EvidenceStore` without a disk, signed by KEY. `broken`, when set, is raised by `attach`."""
 
     def __init__(self) -> None:
         self._kept: dict[Digest, list[Evidence]] = {}
@@ -34,7 +37,7 @@ class MemoryEvidenceStore:
         name = "sha256:" + hashlib.sha256(encode(subject, statement)).hexdigest()
         kept = self._kept.setdefault(subject.digest, [])
         if all(evidence.id != name for evidence in kept):
-            kept.append(Evidence(subject.digest, name, statement))
+            kept.append(Evidence(subject.digest, name, statement, KEY, name))
         return name
 
     def collect(self, subject: ImageRef) -> Collected:

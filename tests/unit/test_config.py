@@ -124,3 +124,79 @@ def test_a_duration_needs_its_unit(text: object) -> None:
 def test_a_service_cannot_take_the_candidates_name() -> None:
     with pytest.raises(ConfigurationError, match="the candidate's own"):
         config.parse(SMALL + '[integration.services.app]\nimage = "redis"\nport = 6379\n')
+
+
+KEYS = """
+[[trust]]
+name = "ci"
+key = "keys/ci.pub"
+stages = ["build", "integration", "staging"]
+[[trust]]
+name = "qa"
+key = "awskms:///alias/qa"
+stages = ["approval"]
+"""
+
+
+def test_a_file_without_trust_or_evidence_is_right_and_trusts_nobody_else() -> None:
+    settings = config.parse(SMALL)
+    assert settings.trust == ()
+    assert settings.evidence.signer == ""
+    assert settings.gate.prod.approval is None
+    assert settings.environments["prod"].registry == ""
+
+
+def test_keys_gates_and_registries_are_read() -> None:
+    settings = config.parse(
+        SMALL.replace("[environments.prod]", '[environments.prod]\nregistry = "localhost:5001"')
+        + KEYS
+        + '[evidence]\nsigner = "awskms:///alias/promote"\n'
+        + '[gate.prod]\nrevoked = ["SHA256:'
+        + "k" * 43
+        + '"]\nfrozen = ["Fri 16:00–Mon 08:00 Europe/Berlin"]\n'
+        + 'approval = { max_age = "24h", by = ["qa"] }\n'
+    )
+    assert [(trust.name, trust.stages) for trust in settings.trust] == [
+        ("ci", ("build", "integration", "staging")),
+        ("qa", ("approval",)),
+    ]
+    assert settings.gate.prod.approval is not None
+    assert settings.gate.prod.approval.max_age == 86400
+    assert settings.gate.prod.frozen[0].zone == "Europe/Berlin"
+    assert settings.environments["prod"].registry == "localhost:5001"
+
+
+def test_mistakes_about_keys_and_gates_are_told_all_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.parse(
+            SMALL.replace("[environments.prod]", '[environments.prod]\nregistry = "https://localhost:5001"')
+            + KEYS.replace('"approval"', '"aproval"').replace('name = "ci"', "nam = 1")
+            + '[evidence]\nsigner = "awskms://alias/promote"\n'
+            + '[gate.prod]\nrevoked = ["abc"]\nfrozen = ["at night"]\n'
+        )
+    lines = caught.value.message.splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "environments.prod.registry",
+        "evidence.signer",
+        "gate.prod.frozen[0]",
+        "gate.prod.revoked[0]",
+        "trust[0].nam",
+        "trust[0].name",
+        "trust[1].stages[0]",
+    ]
+    assert "did you mean 'approval'" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (KEYS.replace('["approval"]', "[]"), "trust[1].stages: a key that may sign nothing"),
+        (KEYS.replace('"qa"', '"ci"'), "two keys in [[trust]] are named ci"),
+        (KEYS + '[gate.prod]\napproval = { by = ["boss"] }\n', "no trusted key is named 'boss' (ci, qa)"),
+        ('[gate.staging]\napproval = { by = ["qa"] }\n', "no trusted key is named 'qa' (this machine)"),
+    ],
+)
+def test_names_of_keys_must_fit_together(more: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.parse(SMALL + more)
+    assert said in caught.value.message

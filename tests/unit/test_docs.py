@@ -172,6 +172,7 @@ def documented_keys() -> list[tuple[str, str, str]]:
 
 def _place(path: str) -> str:
     path = re.sub(r"^environments\.(staging|prod)", "environments.ENV", path)
+    path = re.sub(r"^gate\.\w+\.(?=approval|revoked|frozen)", "gate.GATE.", path)
     return re.sub(r"^gate\.(\w+)\.(build|integration|staging)\b", "gate.GATE.STAGE", path)
 
 

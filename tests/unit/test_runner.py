@@ -1,20 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from pipeline.errors import ExitCode, UnavailableError, UndecidedError
 from pipeline.model.limits import Limit
-from pipeline.model.policy import GatePolicy, Requirement
+from pipeline.model.policy import Approval, GatePolicy, Override, Requirement
 from pipeline.model.run import RunReport, StageReport
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Plan, Progress, Source, StageResult
 from pipeline.runner import Rules, Runner
 from tests.fakes.clock import FakeClock
-from tests.fakes.evidence import IMAGE, MemoryBuildIndex, MemoryEvidenceStore
+from tests.fakes.evidence import IMAGE, TRUST, MemoryBuildIndex, MemoryEvidenceStore, statement_of
 
 STAGES = ("build", "integration", "staging", "prod")
 
@@ -78,16 +78,18 @@ class World:
     watching: Watching
     limits: dict[str, Limit]
     builds: MemoryBuildIndex
+    approval: Approval | None = None
 
     def runner(self) -> Runner:
         chain: list[Requirement] = []
         gates, standing = {}, {}
         for name in STAGES:
+            gate = GatePolicy(name, "shop", tuple(chain), trust=TRUST, approval=self.approval)
             if chain:
-                gates[name] = GatePolicy(name, "shop", tuple(chain))
+                gates[name] = gate
             after = (chain[-1].stage,) if chain else ()
             own = Requirement(name, after=after, limits=self.limits if name == "staging" else {})
-            standing[name] = own
+            standing[name] = replace(gate, requirements=(*chain, own), approval=None)
             chain.append(own)
         return Runner(
             tuple(self.stages.values()),
@@ -100,9 +102,15 @@ class World:
             "run-1",
         )
 
-    def run(self, *only: str, fresh: bool = False, built: bool = False) -> RunReport:
+    def run(
+        self, *only: str, fresh: bool = False, built: bool = False, override: Override | None = None
+    ) -> RunReport:
         candidate = Candidate(Source("c" * 40), IMAGE if built else None)
-        return self.runner().run(candidate, only=only, fresh=fresh)
+        return self.runner().run(candidate, only=only, fresh=fresh, override=override)
+
+    def says(self, stage: str, result: str, **facts: object) -> None:
+        now = self.clock.now()
+        self.store.attach(IMAGE, statement_of(stage, result=result, started=now, finished=now, facts=facts))
 
     def runs(self) -> list[int]:
         return [stage.runs for stage in self.stages.values()]
@@ -244,3 +252,104 @@ def test_a_change_before_the_build_means_a_new_build(world: World) -> None:
     world.run()
     world.stages["build"].content = {"files": "other"}
     assert world.run().stages[0].reused is False
+
+
+def texts(report: RunReport) -> str:
+    return " / ".join(reason.text for reason in report.stages[-1].reasons)
+
+
+def test_every_record_says_by_which_rules_it_was_admitted(world: World) -> None:
+    world.run()
+    facts = {found.statement.stage: found.statement.facts for found in world.store.collect(IMAGE).accepted}
+    gates = world.runner().rules.gates
+    assert "policy" not in facts["build"]
+    assert facts["integration"]["policy"] == gates["integration"].hash
+    assert len({facts[name]["policy"] for name in STAGES[1:]}) == 3
+
+
+@pytest.mark.parametrize("only", [STAGES, ("integration",), ("prod",)])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_quarantined_image_is_refused_by_every_stage_that_would_use_it(
+    world: World, only: tuple[str, ...], fresh: bool
+) -> None:
+    world.run()
+    world.says("quarantine", "FAILED", reason="leaks memory")
+    if only == STAGES and fresh:
+        only = STAGES[1:]  # a fresh build is another image
+    report = world.run(*only, fresh=fresh, built=only != STAGES)
+    assert report.exit_code is ExitCode.REFUSED
+    assert "quarantined: leaks memory" in texts(report)
+    assert world.runs() == [1, 1, 1, 1]
+
+
+def test_the_source_of_a_quarantined_image_is_not_built_again_to_get_around_it(world: World) -> None:
+    world.run()
+    world.says("quarantine", "FAILED", reason="leaks memory")
+    world.run()
+    assert world.stages["build"].runs == 1
+
+
+def test_a_quarantine_that_was_lifted_holds_nothing_back(world: World) -> None:
+    world.run()
+    world.says("quarantine", "FAILED", reason="leaks memory")
+    world.clock.advance(1)
+    world.says("quarantine", "PASSED")
+    assert world.run().exit_code is ExitCode.DONE
+
+
+OVERRIDE = Override("the fix cannot wait", "ada")
+
+
+def test_a_gate_that_was_overridden_is_so_in_the_record_and_on_screen(world: World) -> None:
+    world.run("build", "integration")
+    report = world.run("prod", built=True, override=OVERRIDE)
+    assert report.exit_code is ExitCode.DONE
+    (record,) = [each for each in world.store.collect(IMAGE).accepted if each.statement.stage == "prod"]
+    said = record.statement.facts["override"]
+    assert (said["reason"], said["by"]) == ("the fix cannot wait", "ada")
+    assert any("no staging evidence" in text for text in said["refused"])
+    assert "forced by ada: the fix cannot wait" in texts(report)
+
+
+def test_a_forced_run_that_could_not_decide_says_that_it_was_forced(world: World) -> None:
+    world.run("build", "integration")
+    world.stages["prod"].error = UnavailableError("ECS is down", hint="wait")
+    report = world.run("prod", built=True, override=OVERRIDE)
+    assert report.exit_code is ExitCode.UNAVAILABLE
+    assert "forced by ada" in texts(report)
+    assert report.stages[0].facts["override"]["by"] == "ada"
+
+
+def test_a_forced_record_opens_nothing_by_itself(world: World) -> None:
+    world.run("build", "integration")
+    world.run("prod", built=True, override=OVERRIDE)
+    assert world.run("prod", built=True).exit_code is ExitCode.REFUSED
+
+
+def test_an_override_where_the_gate_is_open_overrides_nothing(world: World) -> None:
+    world.run("build", "integration", "staging")
+    report = world.run("prod", built=True, override=OVERRIDE)
+    assert report.exit_code is ExitCode.DONE
+    assert "override" not in report.stages[0].facts
+
+
+@pytest.mark.parametrize(
+    ("stage", "result", "why"),
+    [("quarantine", "FAILED", "is quarantined"), ("build", "FAILED", "nobody who is trusted")],
+)
+def test_no_override_gets_past_what_bars_the_image(world: World, stage: str, result: str, why: str) -> None:
+    world.run()
+    world.clock.advance(1)
+    world.says(stage, result)
+    report = world.run("prod", built=True, fresh=True, override=OVERRIDE)
+    assert report.exit_code is ExitCode.REFUSED
+    assert why in texts(report)
+    assert world.stages["prod"].runs == 1
+
+
+def test_an_approval_is_asked_for_before_a_rollout_and_not_before_a_reuse(world: World) -> None:
+    world.run()
+    world.approval = Approval()
+    assert world.run("prod", built=True).stages[0].reused
+    report = world.run("prod", built=True, fresh=True)
+    assert "is not approved" in texts(report)

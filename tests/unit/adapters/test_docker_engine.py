@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import docker
 import pytest
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, ImageNotFound
 
 from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
@@ -201,3 +202,33 @@ def test_without_a_dockerignore_git_is_left_out(request_: BuildRequest) -> None:
 def test_the_client_is_the_sdks_own() -> None:
     assert {"build"} <= set(dir(docker.APIClient))
     assert {"push"} <= set(dir(docker.models.images.ImageCollection))
+
+
+class Images:
+    """An engine that has two images: one pulled by its digest, one made here."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.problem = problem
+        self.images = self
+
+    def get(self, reference: str) -> SimpleNamespace:
+        if self.problem:
+            raise self.problem
+        pulled = {"RepoDigests": ["python@sha256:" + "a" * 64]} if reference == "python:3" else {}
+        if reference == "gone":
+            raise ImageNotFound("no such image")
+        return SimpleNamespace(id="sha256:" + "b" * 64, attrs=pulled)
+
+
+def test_a_base_image_is_known_by_the_digest_it_was_pulled_by_or_else_by_its_id() -> None:
+    builder = DockerBuilder(Images, NoPrograms(), lambda: None)
+    assert builder.digests(["python:3", "made-here", "gone"]) == {
+        "python:3": "sha256:" + "a" * 64,
+        "made-here": "sha256:" + "b" * 64,
+    }
+
+
+def test_an_engine_that_is_gone_is_no_missing_base_image() -> None:
+    builder = DockerBuilder(lambda: Images(DockerException("refused")), NoPrograms(), lambda: None)
+    with pytest.raises(UnavailableError, match="refused"):
+        builder.digests(["python:3"])

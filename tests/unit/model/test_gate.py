@@ -11,11 +11,16 @@ from pipeline.model.gate import judge
 from pipeline.model.limits import Limit
 from pipeline.model.policy import GatePolicy, Requirement
 from pipeline.model.verdict import Outcome, Reason
+from tests.fakes.evidence import KEY, TRUST
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IMAGE = Digest("sha256:" + "a" * 64)
 OTHER = Digest("sha256:" + "b" * 64)
 BUILD = Requirement("build")
+
+
+def gate(ask: tuple[Requirement, ...]) -> GatePolicy:
+    return GatePolicy("prod", "shop", ask, "prod", TRUST)
 
 
 def statement(stage: str = "build", **changes: object) -> Statement:
@@ -33,13 +38,13 @@ def statement(stage: str = "build", **changes: object) -> Statement:
 
 
 def evidence(found: Statement, name: str = "e1", subject: Digest = IMAGE) -> Evidence:
-    return Evidence(subject, name, found)
+    return Evidence(subject, name, found, KEY, f"payload of {name}")
 
 
 def verdict_of(
     *found: Evidence, ask: tuple[Requirement, ...] = (BUILD,), now: datetime = NOW
 ) -> tuple[Outcome, str]:
-    judgement = judge(IMAGE, Collected(found), GatePolicy("prod", "shop", ask), now)
+    judgement = judge(IMAGE, Collected(found), gate(ask), now)
     assert judgement.verdict.gate == "prod"
     return judgement.verdict.outcome, " / ".join(reason.text for reason in judgement.verdict.reasons)
 
@@ -49,7 +54,7 @@ def test_a_passed_record_opens_the_gate() -> None:
 
 
 def test_nothing_recorded_is_refused_with_the_command_that_helps() -> None:
-    judgement = judge(IMAGE, Collected(), GatePolicy("prod", "shop", (Requirement("staging"),)), NOW)
+    judgement = judge(IMAGE, Collected(), gate((Requirement("staging"),)), NOW)
     assert judgement.verdict.outcome is Outcome.REFUSED
     assert judgement.verdict.reasons == (
         Reason("no staging evidence for " + "a" * 12, f"python -m pipeline stage staging {IMAGE}"),
@@ -57,7 +62,7 @@ def test_nothing_recorded_is_refused_with_the_command_that_helps() -> None:
 
 
 def test_the_command_that_builds_takes_no_digest() -> None:
-    judgement = judge(IMAGE, Collected(), GatePolicy("prod", "shop", (BUILD,)), NOW)
+    judgement = judge(IMAGE, Collected(), gate((BUILD,)), NOW)
     assert judgement.verdict.reasons[0].remedy == "python -m pipeline stage build"
 
 
@@ -98,7 +103,7 @@ def test_the_latest_finished_run_decides() -> None:
     ],
 )
 def test_a_record_that_does_not_belong_is_ignored_and_named(found: Evidence, why: str) -> None:
-    judgement = judge(IMAGE, Collected((found,)), GatePolicy("prod", "shop", (BUILD,)), NOW)
+    judgement = judge(IMAGE, Collected((found,)), gate((BUILD,)), NOW)
     assert judgement.verdict.outcome is Outcome.REFUSED
     assert [why in ignored.reason for ignored in judgement.ignored] == [True]
     assert not judgement.accepted
@@ -110,7 +115,7 @@ def test_a_clock_five_minutes_ahead_is_forgiven() -> None:
 
 def test_what_the_store_ignored_is_passed_on() -> None:
     unreadable = Ignored("x", "does not parse")
-    judgement = judge(IMAGE, Collected((), (unreadable,)), GatePolicy("prod", "shop", (BUILD,)), NOW)
+    judgement = judge(IMAGE, Collected((), (unreadable,)), gate((BUILD,)), NOW)
     assert judgement.ignored == (unreadable,)
 
 
@@ -203,5 +208,5 @@ def test_every_reason_is_collected() -> None:
 
 def test_what_was_accepted_is_told_by_stage() -> None:
     first, second = chain()
-    judgement = judge(IMAGE, Collected((first, second)), GatePolicy("prod", "shop", AFTER), NOW)
+    judgement = judge(IMAGE, Collected((first, second)), gate(AFTER), NOW)
     assert judgement.accepted == {"build": first, "integration": second}

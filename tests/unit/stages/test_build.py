@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,9 @@ class Builder:
 
     def fingerprint(self, request: BuildRequest) -> Mapping[str, str]:
         return self.files
+
+    def digests(self, references: Iterable[str]) -> Mapping[str, str]:
+        return dict.fromkeys(references, "sha256:" + "e" * 64)
 
     def build_and_push(self, request: BuildRequest, tag: str, say: Say) -> None:
         self.pushed.append((request, tag))
@@ -52,11 +55,17 @@ class Lint:
 
 class Materials:
     def write(self, image: ImageRef, path: Path) -> int:
+        path.write_bytes(b"7 parts")
         return 7
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> BuildStage:
+def attached() -> list[tuple[ImageRef, bytes]]:
+    return []
+
+
+@pytest.fixture
+def stage(tmp_path: Path, attached: list[tuple[ImageRef, bytes]]) -> BuildStage:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     plan = BuildPlan(
         "shop",
@@ -70,7 +79,18 @@ def stage(tmp_path: Path) -> BuildStage:
         "t1",
         tmp_path,
     )
-    return BuildStage(plan, Builder(), Registry(), Lint(), Materials(), lambda: {"BASE": "base:1"})
+
+    def attach(image: ImageRef, content: bytes) -> None:
+        attached.append((image, content))
+
+    return BuildStage(plan, Builder(), Registry(), Lint(), Materials(), lambda: {"BASE": "base:1"}, attach)
+
+
+def test_the_list_of_what_is_inside_is_put_beside_the_image(
+    stage: BuildStage, attached: list[tuple[ImageRef, bytes]]
+) -> None:
+    stage.run(CLEAN, RecordedProgress())
+    assert attached == [(ImageRef("localhost:5000/shop", DIGEST), b"7 parts")]
 
 
 CLEAN = Candidate(Source("c" * 40))
@@ -82,6 +102,7 @@ def test_the_digest_is_the_registrys(stage: BuildStage) -> None:
     assert result.image == ImageRef("localhost:5000/shop", DIGEST)
     assert result.metrics == {"image_bytes": 1000, "components": 7}
     assert result.facts["commit"] == "c" * 40
+    assert result.facts["base_images"] == {"base:1": "sha256:" + "e" * 64}
 
 
 def test_a_dirty_tree_is_allowed_and_recorded(stage: BuildStage) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +59,13 @@ class World:
     rollout: FakeRollout = field(default_factory=FakeRollout)
     settled: list[Any] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
+    elsewhere: str = ""
+
+    def deliver(self, image: ImageRef, say: Callable[[str], None]) -> ImageRef:
+        if not self.elsewhere:
+            return image
+        say(f"taken to {self.elsewhere}")
+        return ImageRef(self.elsewhere, image.digest)
 
     @contextmanager
     def hold(self, why: str) -> Iterator[None]:
@@ -76,6 +83,7 @@ class World:
             lambda _candidate: DeploySpec("app"),
             self.settled.append,
             self.hold,
+            self.deliver,
         )
 
 
@@ -100,6 +108,13 @@ def test_only_a_good_rollout_is_kept_as_what_runs(world: World) -> None:
     world.rollout.outcome = RolloutOutcome.ROLLED_BACK
     ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
     assert len(world.settled) == 1
+
+
+def test_an_environment_with_a_registry_of_its_own_runs_the_image_from_there(world: World) -> None:
+    world.elsewhere = "localhost:6000/shop"
+    progress = RecordedProgress()
+    ProdStage(world.environment("prod")).run(CANDIDATE, progress)
+    assert world.rollout.deployed == [ImageRef("localhost:6000/shop", IMAGE.digest)]
 
 
 def test_prod_is_held_while_it_changes(world: World) -> None:

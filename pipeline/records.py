@@ -1,0 +1,173 @@
+"""What is recorded of images: in the registry, in those of environments with their own, and on this machine."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.adapters.atomic_file import write_whole
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.evidence_export import fetch_bundles
+from pipeline.adapters.evidence_store import FileEvidenceStore
+from pipeline.adapters.mirror import MirroredStore, deliver
+from pipeline.adapters.registry import OciRegistry
+from pipeline.adapters.registry_copy import ImageCopier
+from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
+from pipeline.adapters.registry_referrers import Referrers
+from pipeline.adapters.witness import WitnessedStore
+from pipeline.clouds import ENVIRONMENTS, Credentials
+from pipeline.config import Settings
+from pipeline.errors import UsageError
+from pipeline.gates import make_rules
+from pipeline.model.digest import ImageRef
+from pipeline.model.evidence import Collected, Evidence, Statement
+from pipeline.model.gate import weigh
+from pipeline.model.target import Tag, parse_target
+from pipeline.ports import EvidenceStore, Say
+from pipeline.runner import Rules
+from pipeline.trust import Signing
+
+SBOM_TYPE = "application/vnd.cyclonedx+json"
+
+
+@dataclass(frozen=True)
+class Records:
+    """Images of one app and what is recorded of them, by the keys of `signing`.
+
+    `host` is the registry that is built to, `login` what it asks for, `state` the project's `.pipeline`; `run_id` goes
+    into what is recorded.
+    """
+
+    settings: Settings
+    signing: Signing
+    host: str
+    login: Credentials
+    state: Path
+    run_id: str
+
+    @property
+    def repository(self) -> str:
+        """The image's repository, registry included."""
+        return f"{self.host}/{self.settings.repository}"
+
+    @cached_property
+    def registry(self) -> OciRegistry:
+        """The registry that is built to."""
+        return self._registry_of(self.repository)
+
+    @cached_property
+    def evidence(self) -> EvidenceStore:
+        """Where evidence is kept."""
+        mirrored = MirroredStore(self._attached, self._mirrors, self._copier)
+        return WitnessedStore(mirrored, FileEvidenceStore(self.state / "evidence"))
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The gates, with whom they trust."""
+        return make_rules(self.settings, self.signing.trust)
+
+    def image(self, text: str) -> ImageRef:
+        """The image that a person means.
+
+        Raises UsageError for a tag, naming the digest it points to now, and for what is no digest.
+        """
+        target = parse_target(text, self.evidence.subjects)
+        if isinstance(target, Tag):
+            raise self._tag_refused(target)
+        return ImageRef(self.repository, target)
+
+    def weighed(self, image: ImageRef) -> Collected:
+        """What is recorded of an image, by what production's gate takes into account."""
+        policy = self.rules.gates["prod"]
+        return weigh(image.digest, self.evidence.collect(image), policy, SystemClock().now())
+
+    def commit(self, image: ImageRef) -> str:
+        """The commit that the image's build was recorded with, empty where there is none."""
+        builds = [found for found in self.weighed(image).accepted if found.statement.stage == "build"]
+        return str(builds[-1].statement.facts.get("commit", "")) if builds else ""
+
+    def newest(self, environment: str) -> Evidence | None:
+        """The newest PASSED deployment to an environment, over all digests."""
+        found = (
+            evidence
+            for digest in self.evidence.subjects()
+            for evidence in self.weighed(ImageRef(self.repository, digest)).accepted
+            if evidence.statement.environment == environment
+            and evidence.statement.stage in (environment, "rollback")
+            and evidence.statement.result == "PASSED"
+        )
+        return max(found, key=lambda evidence: evidence.statement.finished, default=None)
+
+    @property
+    def person(self) -> str:
+        """Who acts, by the login that CI or this machine gives, and the key that will sign for it."""
+        login = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
+        return f"{login} (key: {self.signing.name})"
+
+    def declare(self, image: ImageRef, stage: str, environment: str, result: str, reason: str) -> str:
+        """Signs a person's word, an approval or a quarantine, and attaches it; returns the record's `sha256:…`."""
+        now = SystemClock().now()
+        said = Statement(
+            app=self.settings.app.name,
+            stage=stage,
+            environment=environment,
+            result=result,
+            plan="",
+            run=self.run_id,
+            started=now,
+            finished=now,
+            facts={"reason": reason, "by": self.person},
+        )
+        return self.evidence.attach(image, said)
+
+    def export(self, image: ImageRef, path: Path) -> int:
+        """Writes the bundles of all records that count, one a line; returns how many."""
+        names = [found.id for found in self.weighed(image).accepted]
+        bundles = fetch_bundles(self.registry, Referrers(self.registry, self._locks), image, names)
+        write_whole(path, b"".join(bundle + b"\n" for bundle in bundles))
+        return len(bundles)
+
+    def attach_materials(self, image: ImageRef, content: bytes) -> None:
+        """Puts a CycloneDX list beside an image, once: it is never quite the same bytes twice, and one is enough."""
+        if not any(found.statement.stage == "build" for found in self.weighed(image).accepted):
+            self._attached.attach_artifact(image, SBOM_TYPE, content)
+
+    def delivered(self, environment: str, image: ImageRef, say: Say) -> ImageRef:
+        """The image where the environment pulls from: taken there first when that is a registry of its own."""
+        repository = self._mirrors.get(environment)
+        return deliver(self._copier(repository), image, repository, say) if repository else image
+
+    def _tag_refused(self, tag: Tag) -> UsageError:
+        digest = self.registry.resolve(self.repository, tag.name)
+        hint = (
+            f"use the digest it points to now: {digest}"
+            if digest
+            else "the registry does not know this tag either"
+        )
+        return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
+
+    @cached_property
+    def _attached(self) -> RegistryEvidenceStore:
+        signing = self.signing
+        return RegistryEvidenceStore(
+            self.registry, self.repository, lambda: signing.signer, signing.verifier, self._locks
+        )
+
+    @property
+    def _mirrors(self) -> Mapping[str, str]:
+        own = {name: self.settings.environments[name].registry for name in ENVIRONMENTS}
+        return {name: f"{host}/{self.settings.repository}" for name, host in own.items() if host}
+
+    def _copier(self, repository: str) -> ImageCopier:
+        return ImageCopier(self.registry, self._registry_of(repository), self._locks)
+
+    def _registry_of(self, repository: str) -> OciRegistry:
+        return OciRegistry(self.login, host=repository.partition("/")[0])
+
+    @property
+    def _locks(self) -> DigestLocks:
+        return DigestLocks(self.state / "locks")
