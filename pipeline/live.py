@@ -6,12 +6,13 @@ What stays (notes, reasons) scrolls by above them, folded under its own column.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.model.run import StageReport
@@ -30,14 +31,13 @@ class LiveRun:
     def __init__(self, stream: TextIO, stages: tuple[str, ...], *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._console = Console(file=stream, highlight=False)
-        self._bars = Progress(
+        self._bars = _Lines(
             _Mark(table_column=_fixed(1)),
             TextColumn("{task.fields[stage]}", table_column=_fixed(_NAME)),
             _Elapsed(table_column=_fixed(6)),
             TextColumn("{task.description}", table_column=_one_line()),
             _Share(bar_width=_BAR, table_column=Column()),
             console=self._console,
-            expand=True,
         )
         self._tasks = {
             stage: self._bars.add_task(_waits(stages, index), start=False, total=None, stage=stage, mark="")
@@ -119,6 +119,20 @@ class LiveStage:
     def note(self, text: str) -> None:
         """See `pipeline.terminal.StageLines.note`."""
         self._run.keep(self._stage, text)
+
+
+class _Lines(Progress):
+    """Lines with room for the `^C` that a terminal writes behind the last one: past the edge it would begin another."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        self._screen = console
+        super().__init__(*columns, console=console, expand=True)
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """See rich."""
+        table = super().make_tasks_table(tasks)
+        table.width = max(self._screen.width - 3, 30)
+        return table
 
 
 class _Mark(ProgressColumn):
