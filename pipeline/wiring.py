@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,7 @@ from pipeline.adapters.atomic_file import write_whole
 from pipeline.adapters.build_index import FileBuildIndex
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import DockerBuilder, connect
-from pipeline.adapters.ecs import EcsService
-from pipeline.adapters.elb import ElbTargets
-from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.git import Git
-from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
@@ -29,27 +25,23 @@ from pipeline.clouds import (
     CONTAINER,
     Cloud,
     build_images,
-    cluster_name,
     open_cloud,
-    service_name,
 )
 from pipeline.config import RequirementSettings, Settings, load
 from pipeline.gates import load_limits
 from pipeline.glance import Glance, glance
-from pipeline.local.cloud import Desired
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected
 from pipeline.model.load import GeneratorLimits, LoadShape
-from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.run import RunReport
-from pipeline.ports import Candidate, IntegrationSandbox, Say, Source, Stage
+from pipeline.places import Place
+from pipeline.ports import Candidate, IntegrationSandbox, Source, Stage
 from pipeline.records import Records
 from pipeline.report.summary import github_outputs, markdown
-from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 from pipeline.runner import Runner
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing, needs_cloud, open_signing
-from stages.build import LABEL, BuildPlan, BuildStage
+from stages.build import BuildPlan, BuildStage
 from stages.deployment import Environment
 from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
@@ -149,20 +141,15 @@ class Session:
         image = self.records.image(text)
         return Candidate(Source(self.records.commit(image)), image)
 
-    def environment(self, name: str) -> Environment:
-        """An environment, ready for rollouts."""
-        return make_environment(self, name)
-
     def glance(self, name: str) -> Glance:
         """What the environment looks like now, against what is on record of it."""
-        service = make_service(self, name)
-        elbv2 = self.cloud.aws.client("elbv2")
+        place = make_place(self, name)
 
         def weighed(digest: Digest) -> Collected:
             return self.records.weighed(ImageRef(self.records.repository, digest))
 
         newest = self.records.newest(name)
-        return glance(service, lambda arn: ElbTargets(elbv2, arn), CONTAINER, weighed, newest)
+        return glance(place.service, place.targets, CONTAINER, weighed, newest)
 
     def keep(self, document: Mapping[str, Any]) -> Path:
         """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
@@ -265,82 +252,27 @@ def _staging_stage(session: Session) -> StagingStage:
     return StagingStage(make_environment(session, "staging"), plan, locust)
 
 
-def make_service(session: Session, name: str) -> EcsService:
-    """An environment's ECS service."""
-    settings, aws = session.project.settings, session.cloud.aws
-    return EcsService(
-        ecs=aws.client("ecs"),
-        logs=aws.client("logs"),
-        cluster=cluster_name(settings, name),
-        service=service_name(settings, name),
-        container=CONTAINER,
-        clock=SystemClock(),
+def make_place(session: Session, name: str) -> Place:
+    """An environment as a place to roll out to."""
+    project = session.project
+    return Place(
+        name, project.settings, session.cloud, session.records, project.state, f"run {session.run_id}"
     )
 
 
 def make_environment(session: Session, name: str) -> Environment:
-    """An environment and its rollout."""
-    settings, cloud = session.project.settings, session.cloud
-    own = settings.environments[name]
-    cluster, service_ = cluster_name(settings, name), service_name(settings, name)
-    service = EcsService(
-        cloud.aws.client("ecs"), cloud.aws.client("logs"), cluster, service_, CONTAINER, SystemClock()
-    )
-
-    def rollout() -> Rollout:
-        group = service.describe().target_group
-        return Rollout(
-            service=service,
-            targets=ElbTargets(cloud.aws.client("elbv2"), group) if group else None,
-            probe=FreshConnectionProbe(),
-            clock=SystemClock(),
-            policy=RolloutPolicy(
-                deadline=own.rollout.timeout,
-                drain=own.rollout.drain_timeout,
-                stay_up=own.rollout.bake,
-                healthy_share=own.rollout.healthy_share,
-            ),
-        )
-
-    checks = (
-        Check(settings.app.version, expect_digest=True),
-        *(Check(smoke.path, smoke.status) for smoke in own.smoke),
-    )
-
-    def spec(candidate: Candidate) -> DeploySpec:
-        facts = session.records.registry.image_facts(candidate.ref)
-        words = {"digest": str(candidate.ref.digest), "commit": facts.labels.get(LABEL + "revision", "")}
-        told = {**settings.app.environment, **own.environment}
-        return DeploySpec(
-            container=CONTAINER,
-            desired=own.desired,
-            environment={key: _filled(value, words) for key, value in told.items()},
-            secrets={key: cloud.aws.secret_arn(secret) for key, secret in own.secrets.items()},
-            before=own.before.command if own.before else (),
-            base_url=cloud.url(name),
-            checks=checks,
-            platform_digests=facts.platform_digests,
-        )
-
-    def settled(result: RolloutResult) -> None:
-        definition = service.task_definition(result.task_definition)
-        cloud.settled(Desired(name, service.cluster, service.service, definition, service.describe().desired))
-
-    shape = {
-        **own.model_dump(mode="json"),
-        "app": dict(settings.app.environment),
-        "cluster": service.cluster,
-        "service": service.service,
-    }
-
-    def held(why: str) -> AbstractContextManager[None]:
-        return FileLease(session.project.state / "leases").hold(name, f"run {session.run_id}", why)
-
-    def delivered(image: ImageRef, say: Say) -> ImageRef:
-        return session.records.delivered(name, image, say)
-
+    """An environment as the stages take it."""
+    place = make_place(session, name)
     return Environment(
-        name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled, held, delivered
+        name=name,
+        container=CONTAINER,
+        base_url=place.url,
+        shape=place.shape,
+        rollout=place.rollout,
+        spec=place.spec,
+        settled=place.settled,
+        held=place.held,
+        delivered=place.delivered,
     )
 
 
@@ -356,12 +288,6 @@ class _Once:
 
     def __call__(self) -> Mapping[str, str]:
         return self._answer
-
-
-def _filled(text: str, words: Mapping[str, str]) -> str:
-    for word, value in words.items():
-        text = text.replace("{" + word + "}", value)
-    return text
 
 
 def _no_kms() -> Any:

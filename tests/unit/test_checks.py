@@ -51,7 +51,7 @@ def test_a_project_in_order_is_ok_but_for_what_is_not_here(project: Path) -> Non
     assert states.pop("git") is State.SKIP
     assert states.pop("cloud") in (State.SKIP, State.NG)
     assert states.pop("disk") in State
-    assert set(states) == {"python", "pipeline.toml", "dockerfile", "integration", "locustfile"}
+    assert set(states) == {"python", "pipeline.toml", "dockerfile", "integration", "locustfile", "keys"}
     assert set(states.values()) == {State.OK}
 
 
