@@ -204,6 +204,10 @@ class ImageBuilder(Protocol):
         """`sha256:…` of every file the build would see (what .dockerignore leaves), by relative path."""
         ...
 
+    def image_id(self, reference: str) -> str:
+        """The id of the image that `reference` means to the engine now; empty when it does not have it."""
+        ...
+
     def build_and_push(self, request: BuildRequest, tag: str, say: Say) -> None:
         """Builds, and pushes under `tag`. The digest is the registry's to tell.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, BuildError, DockerException
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from docker.utils.build import exclude_paths
 
 from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
@@ -65,6 +65,15 @@ class DockerBuilder:
         paths = exclude_paths(str(request.context), patterns)
         files = {path: request.context / path for path in sorted(paths)}
         return {path: _hash(file) for path, file in files.items() if file.is_file() or file.is_symlink()}
+
+    def image_id(self, reference: str) -> str:
+        """See `pipeline.ports.ImageBuilder.image_id`."""
+        try:
+            return str(self._engine().images.get(reference).id)
+        except ImageNotFound:
+            return ""
+        except (DockerException, OSError) as error:
+            raise engine_unavailable(error) from error
 
     def build_and_push(self, request: BuildRequest, tag: str, say: Say) -> None:
         """See `pipeline.ports.ImageBuilder.build_and_push`."""

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import docker
 import pytest
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, ImageNotFound
 
 from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
@@ -37,6 +38,11 @@ class Engine:
             raise self.problem
         self.built = how
         return iter(self._build)
+
+    def get(self, reference: str) -> Any:
+        if self.problem:
+            raise self.problem
+        return SimpleNamespace(id=f"id of {reference}")
 
     def push(self, repository: str, **how: Any) -> Iterator[Mapping[str, str]]:
         self.pushed = {"repository": repository, **how}
@@ -201,3 +207,13 @@ def test_without_a_dockerignore_git_is_left_out(request_: BuildRequest) -> None:
 def test_the_client_is_the_sdks_own() -> None:
     assert {"build"} <= set(dir(docker.APIClient))
     assert {"push"} <= set(dir(docker.models.images.ImageCollection))
+
+
+def test_the_id_of_an_image_is_the_engines_and_empty_where_it_has_none() -> None:
+    engine = Engine()
+    assert builder(engine).image_id("base:1") == "id of base:1"
+    engine.problem = ImageNotFound("no such image")
+    assert builder(engine).image_id("base:1") == ""
+    engine.problem = DockerException("connection reset")
+    with pytest.raises(UnavailableError, match="connection reset"):
+        builder(engine).image_id("base:1")
