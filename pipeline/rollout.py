@@ -52,12 +52,16 @@ class Rollout:
         Raises UnavailableError when the API is silent for longer than the policy's patience ("detached" in its
         message when a deployment goes on without us), BusyError when somebody else's deployment is in the way,
         ConfigurationError when service, definition or permissions do not fit, StuckError when it failed and going
-        back failed too. Ctrl-C is not caught: the deployment goes on, and the next call finds it.
+        back failed too. After Ctrl-C the deployment goes on, which is said, and the next call finds it.
         """
         calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
         run = _Run(calls, self.probe, image, spec)
         try:
             return run.go()
+        except KeyboardInterrupt:
+            if run.changed:
+                progress.note("detached, still running: ECS goes on without us; the same command follows it")
+            raise
         except UnavailableError as error:
             if not run.changed:
                 raise
@@ -114,7 +118,7 @@ class _Run:
             if policy.busy is Busy.REFUSE or clock.monotonic() >= end:
                 raise BusyError(
                     f"deployment {other.id} of {short(other.task_definition)} is in progress on {live.arn}",
-                    hint="wait for it to end, or allow superseding it in the environment's rollout settings",
+                    hint="see whose it is, and run the same command again when it has ended",
                 )
             self.calls.progress.step(
                 f"waiting for deployment {other.id} of {short(other.task_definition)} to end"

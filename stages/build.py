@@ -22,6 +22,7 @@ from pipeline.ports import (
     Registry,
     StageResult,
 )
+from stages.files import hash_file
 
 LABEL = "org.opencontainers.image."
 _MIB = 1024 * 1024
@@ -70,8 +71,12 @@ class BuildStage:
         return ""
 
     def plan(self, candidate: Candidate) -> Plan:
-        """Every file the build sees and every argument. The commit is left out: it changes nothing in the image."""
-        request = self._request(candidate)
+        """Every file the build sees, every argument, and what the base images are at present.
+
+        The commit is left out: it changes nothing in the image. The Dockerfile may lie where the build does not see it.
+        """
+        bases = self.base_images()
+        request = self._request(candidate, bases)
         files = self.builder.fingerprint(request)
         within = {self._context_path(path) for path in candidate.source.changed}
         return Plan(
@@ -79,6 +84,8 @@ class BuildStage:
             self.environment,
             {
                 "files": dict(files),
+                "dockerfile": hash_file(request.dockerfile, "Dockerfile"),
+                "base_images": dict(self.builder.digests(bases.values())),
                 "args": dict(request.args),
                 "platform": request.platform,
                 "repository": request.repository,
@@ -87,18 +94,18 @@ class BuildStage:
         )
 
     def standing(self, candidate: Candidate) -> Verdict:
-        """The registry still has the image."""
+        """The registry still has the image, and it passes what is asked of it today."""
         image = candidate.ref
         if self.registry.resolve(image.repository, str(image.digest)) is None:
             return Verdict(self.name, Outcome.REFUSED, (Reason(f"{image} is gone from the registry"),))
-        return Verdict(self.name, Outcome.PASSED)
+        return self._verdict([*self._findings(), *self._weigh(self.registry.image_facts(image))])
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Builds and pushes. A finding of the linter, or an image over its size, is REFUSED."""
-        findings = self._lint(progress)
-        if findings:
+        progress.step(f"checking {self.settings.dockerfile.name}")
+        if findings := self._findings():
             return StageResult(self._verdict(findings))
-        request = self._request(candidate)
+        request = self._request(candidate, self.base_images())
         self.builder.build_and_push(request, self.settings.tag, progress.step)
         image = self._pushed(request)
         progress.note(f"{image}")
@@ -111,10 +118,9 @@ class BuildStage:
             image=image,
         )
 
-    def _lint(self, progress: Progress) -> list[Reason]:
+    def _findings(self) -> list[Reason]:
         if self.linter is None:
             return []
-        progress.step(f"linting {self.settings.dockerfile.name}")
         return [
             Reason(finding, "mend the line, or allow the rule in .hadolint.yaml and say why")
             for finding in self.linter.findings(self._dockerfile())
@@ -154,7 +160,7 @@ class BuildStage:
     def _verdict(self, reasons: list[Reason]) -> Verdict:
         return Verdict(self.name, Outcome.REFUSED if reasons else Outcome.PASSED, tuple(reasons))
 
-    def _request(self, candidate: Candidate) -> BuildRequest:
+    def _request(self, candidate: Candidate, bases: Mapping[str, str]) -> BuildRequest:
         source = candidate.source
         labels = {
             LABEL + "title": self.settings.app,
@@ -166,7 +172,7 @@ class BuildStage:
             context=self._context(),
             dockerfile=self._dockerfile(),
             repository=self.settings.repository,
-            args={**self.settings.args, **self.base_images()},
+            args={**self.settings.args, **bases},
             labels={name: value for name, value in labels.items() if value},
             platform=self.settings.platform,
         )

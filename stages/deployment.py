@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ExitCode
 from pipeline.model.digest import ImageRef
+from pipeline.model.service import TaskState
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, Progress, Say
+from pipeline.ports import Candidate, Progress, Say, Service
 from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
 
 _OUTCOMES: Mapping[RolloutOutcome, tuple[Outcome, ExitCode | None]] = {
@@ -51,18 +52,40 @@ class Environment:
         outcome, code = _OUTCOMES[result.outcome]
         return Deployed(Verdict(self.name, outcome, result.reasons), code, result.facts)
 
-    def serves(self, candidate: Candidate) -> Verdict:
+    def runs(self, candidate: Candidate) -> Verdict:
         """Whether every running task of the service runs the candidate, and there is at least one."""
+        return self._runs(candidate, _alive(self.rollout().service))
+
+    def serves(self, candidate: Candidate) -> Verdict:
+        """Whether the candidate runs, in as many tasks as the service wants, all of them healthy targets."""
+        rollout = self.rollout()
+        tasks = _alive(rollout.service)
+        verdict = self._runs(candidate, tasks)
+        if not verdict.passed:
+            return verdict
+        healthy = (
+            {target.ip for target in rollout.targets.states() if target.state == "healthy"}
+            if rollout.targets
+            else None
+        )
+        serving = [task for task in tasks if healthy is None or task.ip in healthy]
+        desired = rollout.service.describe().desired
+        if len(serving) >= max(1, desired) and len(serving) == len(tasks):
+            return verdict
+        text = f"{self.name} has {len(serving)} healthy tasks of {desired}"
+        return Verdict(self.name, Outcome.REFUSED, (Reason(text),))
+
+    def _runs(self, candidate: Candidate, tasks: Sequence[TaskState]) -> Verdict:
         expected = {str(candidate.ref.digest), *map(str, self.spec(candidate).platform_digests)}
-        running = {
-            task.image_digests.get(self.container, "unknown")
-            for task in self.rollout().service.tasks()
-            if task.alive
-        }
+        running = {task.image_digests.get(self.container, "unknown") for task in tasks}
         if running and running <= expected:
             return Verdict(self.name, Outcome.PASSED)
         shown = ", ".join(sorted(running)) or "nothing"
         return Verdict(self.name, Outcome.REFUSED, (Reason(f"{self.name} runs {shown}"),))
+
+
+def _alive(service: Service) -> list[TaskState]:
+    return [task for task in service.tasks() if task.alive]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from pipeline.errors import ConfigurationError
 
 _PASSING = frozenset({"__pycache__", ".pytest_cache"})
+_PYTEST_FILES = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
 def hash_file(path: Path, what: str) -> str:
@@ -30,3 +32,24 @@ def hash_tree(folder: Path, what: str) -> dict[str, str]:
         path for path in sorted(folder.rglob("*")) if path.is_file() and not _PASSING.intersection(path.parts)
     )
     return {str(path.relative_to(folder)): hash_file(path, what) for path in files}
+
+
+def hash_suite(root: Path, tests: str, what: str) -> dict[str, str]:
+    """As `hash_tree` for `tests` below `root`, and with it what pytest reads on the way there: its configuration in
+    `root`, and every conftest.py between the two.
+    """
+    folder = root / tests
+    within = [place for place in folder.parents if place.is_relative_to(root)]
+    beside = [root / name for name in _PYTEST_FILES] + [place / "conftest.py" for place in within]
+    read = {os.path.relpath(path, folder): hash_file(path, what) for path in beside if path.is_file()}
+    return {**read, **hash_tree(folder, what)}
+
+
+def hash_program(root: Path, file: Path, what: str) -> dict[str, str]:
+    """`sha256:…` of `file` below `root` and of all else in its folder, which it may import or read.
+
+    Of a file that lies in `root` itself only its own: the rest of the project is not beside it by intention.
+    """
+    own = {file.name: hash_file(root / file, what)}
+    folder = (root / file).parent
+    return own if folder.resolve() == root.resolve() else {**hash_tree(folder, what), **own}

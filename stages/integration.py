@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, IntegrationSandbox, Plan, Progress, StageResult, SuiteResult
-from stages.files import hash_tree
+from stages.files import hash_suite
 
 _SHOWN = 10
 _LOG_LINES = 5
@@ -43,8 +43,8 @@ class IntegrationStage:
         return ""
 
     def plan(self, candidate: Candidate) -> Plan:
-        """The suite's files, the services and their settings, and the image."""
-        tests = hash_tree(self.settings.root / self.settings.tests, "integration suite")
+        """The suite's files and pytest's own, the services and their settings, and the image."""
+        tests = hash_suite(self.settings.root, self.settings.tests, "integration suite")
         content = {"tests": tests, "sandbox": dict(self.settings.sandbox), "image": str(candidate.ref.digest)}
         return Plan(self.name, self.environment, content)
 

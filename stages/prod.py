@@ -34,7 +34,7 @@ class ProdStage:
         )
 
     def standing(self, candidate: Candidate) -> Verdict:
-        """Production still runs the candidate."""
+        """Production still serves the candidate."""
         return self.target.serves(candidate)
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:

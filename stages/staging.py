@@ -14,10 +14,10 @@ from pipeline.model.load import (
     judge_load,
     metrics_of,
 )
-from pipeline.model.verdict import Outcome, Verdict
+from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, LoadGenerator, Plan, Progress, StageResult
 from stages.deployment import Environment
-from stages.files import hash_file
+from stages.files import hash_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class StagingStage:
         return self.target.name
 
     def plan(self, candidate: Candidate) -> Plan:
-        """The image, the target, the locustfile and the load's shape; the limits are left out."""
+        """The image, the target, the locustfile with what lies beside it, and the load's shape; no limits."""
         shape = self.load.shape
         content = {
             "image": str(candidate.ref.digest),
             "target": dict(self.target.shape),
-            "locustfile": hash_file(self.load.root / shape.locustfile, "locustfile"),
+            "locustfile": hash_program(self.load.root, shape.locustfile, "locustfile"),
             "load": {
                 "users": shape.users,
                 "spawn_rate": shape.spawn_rate,
@@ -79,7 +79,10 @@ class StagingStage:
             if not deployed.verdict.passed:
                 return StageResult(deployed.verdict, facts, error_code=deployed.error_code)
             summary = self._load(progress)
+            after = self.target.runs(candidate)
         verdict = judge_load(summary, self.load.limits, self.load.generator)
+        if not after.passed:
+            verdict = _of_something_else(after)
         return StageResult(
             Verdict(self.name, verdict.outcome, verdict.reasons),
             {**facts, "load": facts_of(summary)},
@@ -91,3 +94,15 @@ class StagingStage:
         directory = self.load.directory / "load"
         directory.mkdir(parents=True, exist_ok=True)
         return self.generator.run(self.load.shape, self.target.base_url(), directory, progress)
+
+
+def _of_something_else(after: Verdict) -> Verdict:
+    """What was measured says nothing of the candidate when it was not (or no longer) what answered."""
+    reasons = (
+        Reason(
+            f"when the load was over, {reason.text}: what was measured may be something else",
+            "see who changed the service meanwhile, then run the stage again",
+        )
+        for reason in after.reasons
+    )
+    return Verdict(after.gate, Outcome.UNDECIDED, tuple(reasons))

@@ -3,7 +3,8 @@
 Without `ONEDIGEST_LOAD` in the environment it does nothing. With it (JSON: `stream`, `users`, `lead`, `duration`,
 `grace` in seconds) it writes one JSON object a line to `stream`: a `begin`, a `second` for every second since the
 first user, an `end`. A request belongs to the moment it was sent. Requests sent within `duration` seconds after
-`lead` are recorded; their answers are waited for `grace` seconds.
+`lead` are recorded; their answers are waited for `grace` seconds. Requests to another server than the one under test
+(a token from somewhere, a wired address) are no requests of ours: they are not recorded, and the log says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 import gevent
 from locust import events
@@ -65,10 +67,13 @@ class Recorder:
         self._interval = Interval()
         self._names: set[str] = set()
         self._messages: set[str] = set()
+        self._server = ""
+        self._others: set[str] = set()
         self._lines = self._measured = 0
 
     def begin(self, environment: Environment, **_: Any) -> None:
         """Locust starts the users."""
+        self._server = urlsplit(environment.host or "").netloc
         self._interval = Interval()
         self._origin = self._interval.began
         self._opens = self._origin + self._plan["lead"]
@@ -80,7 +85,8 @@ class Recorder:
         """Locust has an answer, or knows that there is none."""
         sent = more.get("start_time")
         ago = time.time() - sent if isinstance(sent, float) else (response_time or 0) / 1000
-        if not self._opens <= time.monotonic() - ago < self._closes:
+        within = self._opens <= time.monotonic() - ago < self._closes
+        if not within or self._elsewhere(str(more.get("url") or "")):
             self._interval.outside += 1
             return
         endpoint = name if name.startswith(f"{request_type} ") else f"{request_type} {name}"
@@ -101,6 +107,16 @@ class Recorder:
             self._fail(
                 self._tally(f"task of {who}"), f"task of {who} raised {type(exception).__name__}: {exception}"
             )
+
+    def _elsewhere(self, url: str) -> bool:
+        """Whether another server was asked; clients that tell no URL ask ours."""
+        server = urlsplit(url).netloc
+        if server in ("", self._server):
+            return False
+        if server not in self._others and len(self._others) < _MESSAGES:
+            self._others.add(server)
+            _LOG.warning("requests to %s do not count: the service under test is %s", server, self._server)
+        return True
 
     def _tally(self, name: str) -> Tally:
         if name not in self._names:

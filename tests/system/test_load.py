@@ -133,6 +133,28 @@ def test_a_task_that_raises_counts_as_a_failed_request(tmp_path: Path) -> None:
     assert any("raised KeyError: 'id'" in message for message in summary.errors)
 
 
+def test_answers_of_another_server_are_not_the_services(tmp_path: Path) -> None:
+    with TargetServer(delays={"/": 1.0}) as target, TargetServer() as other:
+        tasks = "    @task\n    def ours(self):\n        self.client.get('/')\n"
+        tasks += (
+            f"    @task(9)\n    def theirs(self):\n        self.client.get('{other.url}/', name='/token')"
+        )
+        summary = locust(write(tmp_path / "root", tasks)).run(
+            shape(), target.url, tmp_path / "run", RecordedProgress()
+        )
+    assert [endpoint.name for endpoint in summary.endpoints] == ["GET /"]
+    assert summary.total.quantiles["p50"] > 900
+    assert other.url.removeprefix("http://") in (tmp_path / "run" / "locust.log").read_text()
+
+
+def test_a_locustfile_that_asks_only_another_server_gives_no_result(tmp_path: Path) -> None:
+    with TargetServer() as target, TargetServer() as other:
+        body = f"    @task\n    def go(self):\n        self.client.get('{other.url}/')"
+        root = write(tmp_path / "root", body)
+        with pytest.raises(UndecidedError, match="not one request"):
+            locust(root).run(shape(duration=1), target.url, tmp_path / "run", RecordedProgress())
+
+
 def test_users_that_die_are_load_that_was_not_delivered(tmp_path: Path) -> None:
     with TargetServer() as target:
         body = "    born = 0\n    def on_start(self):\n        Visitor.born += 1\n"

@@ -441,11 +441,20 @@ def test_a_killed_client_is_followed_up_by_the_next_one() -> None:
     scene.ecs.after(6.0, _interrupt)
     with pytest.raises(KeyboardInterrupt):
         scene.deploy()
+    assert "detached, still running" in scene.said.text
     result = scene.deploy()
     assert result.outcome is RolloutOutcome.SUCCEEDED
     assert result.reattached
     assert len(scene.ecs.updates) == 1
     assert result.previous is not None
+
+
+def test_an_interrupt_before_anything_was_changed_detaches_from_nothing() -> None:
+    scene = Scene()
+    scene.ecs.register = lambda _definition: _interrupt()  # type: ignore[method-assign, assignment, return-value]
+    with pytest.raises(KeyboardInterrupt):
+        scene.deploy()
+    assert "detached" not in scene.said.text
 
 
 def test_a_bad_image_is_rolled_back_by_the_client_that_follows_up() -> None:

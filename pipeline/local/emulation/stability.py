@@ -25,16 +25,24 @@ TICK_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a task may be unhealthy: `grace` after its start, `late` at any later time, both in seconds."""
+    """How long a task may be unhealthy, in seconds: `grace` after its start until it is healthy for the first time,
+    `late` at any later time.
+    """
 
     grace: float
     late: float
 
 
 def patience(service: Mapping[str, Any], group: Mapping[str, Any]) -> Patience:
-    """From the service's grace period and the target group's threshold, at the balancer's own pace of checks."""
-    late = float(group.get("UnhealthyThresholdCount") or 2) * CHECK_SECONDS
-    return Patience(float(service.get("healthCheckGracePeriodSeconds") or 0) + late, late)
+    """From the service's grace period and the target group's threshold.
+
+    What never got healthy is given up at the balancer's own pace of checks. What served is left as long as the
+    group's interval says, as in ECS: a machine that stalls for a second must not cost every task at once.
+    """
+    threshold = float(group.get("UnhealthyThresholdCount") or 2)
+    interval = float(group.get("HealthCheckIntervalSeconds") or 30)
+    grace = float(service.get("healthCheckGracePeriodSeconds") or 0)
+    return Patience(grace + threshold * CHECK_SECONDS, threshold * interval)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,11 @@ class Engine:
         self.built = how
         return iter(self._build)
 
+    def get(self, reference: str) -> Any:
+        if self.problem:
+            raise self.problem
+        return SimpleNamespace(id=f"id of {reference}")
+
     def push(self, repository: str, **how: Any) -> Iterator[Mapping[str, str]]:
         self.pushed = {"repository": repository, **how}
         return iter(self._push)

@@ -22,12 +22,13 @@ class Builder:
     def __init__(self) -> None:
         self.pushed: list[tuple[BuildRequest, str]] = []
         self.files = {"Dockerfile": "-:sha256:1", "app/x.py": "-:sha256:2"}
+        self.images = {"base:1": "sha256:" + "e" * 64, "base:2": "sha256:" + "f" * 64}
 
     def fingerprint(self, request: BuildRequest) -> Mapping[str, str]:
         return self.files
 
     def digests(self, references: Iterable[str]) -> Mapping[str, str]:
-        return dict.fromkeys(references, "sha256:" + "e" * 64)
+        return {name: self.images[name] for name in references if name in self.images}
 
     def build_and_push(self, request: BuildRequest, tag: str, say: Say) -> None:
         self.pushed.append((request, tag))
@@ -150,6 +151,24 @@ def test_the_plan_changes_with_a_file_an_argument_and_what_is_not_committed(stag
     assert len(hashes) == 4
 
 
+def test_a_base_image_that_moved_under_its_name_is_another_plan(stage: BuildStage) -> None:
+    moved = Builder()
+    moved.images["base:1"] = "sha256:33"
+    assert replace(stage, builder=moved).plan(CLEAN).hash != stage.plan(CLEAN).hash
+
+
+def test_another_dockerfile_is_another_plan_also_where_the_build_does_not_see_it(
+    stage: BuildStage, tmp_path: Path
+) -> None:
+    before = stage.plan(CLEAN).hash
+    other = tmp_path / "Dockerfile.slim"
+    other.write_text("FROM scratch\nUSER 1\n")
+    renamed = replace(stage, settings=replace(stage.settings, dockerfile=other))
+    assert renamed.plan(CLEAN).hash != before
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nUSER 2\n")
+    assert stage.plan(CLEAN).hash != before
+
+
 def test_the_plan_is_the_same_for_another_commit_of_the_same_files(stage: BuildStage) -> None:
     elsewhere = Candidate(Source("d" * 40, changed=("README.md",)))
     assert stage.plan(elsewhere).hash == stage.plan(CLEAN).hash
@@ -161,6 +180,15 @@ def test_an_image_gone_from_the_registry_does_not_stand(stage: BuildStage) -> No
     assert replace(stage, registry=registry).standing(known).passed
     registry.digest = None
     assert not replace(stage, registry=registry).standing(known).passed
+
+
+def test_an_image_stands_only_by_the_size_and_the_lint_rules_of_today(stage: BuildStage) -> None:
+    known = Candidate(Source(""), ImageRef("localhost:5000/shop", DIGEST))
+    smaller = replace(stage, settings=replace(stage.settings, max_size=999))
+    assert not smaller.standing(known).passed
+    lint = Lint()
+    lint.found = ["Dockerfile:1: DL3006 tag the version"]
+    assert not replace(stage, linter=lint).standing(known).passed
 
 
 def test_a_missing_dockerfile_or_context_is_named(stage: BuildStage, tmp_path: Path) -> None:

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.verdict import Outcome, Reason
-from pipeline.ports import SuiteResult, TestFailure
-from stages.integration import judge_suite
+from pipeline.ports import Candidate, IntegrationSandbox, Source, SuiteResult, TestFailure
+from stages.integration import IntegrationPlan, IntegrationStage, judge_suite
+
+CANDIDATE = Candidate(Source(""), ImageRef("localhost:5000/shop", Digest("sha256:" + "a" * 64)))
 
 
 def suite(passed: int = 0, failed: int = 0, skipped: int = 0, **more: object) -> SuiteResult:
@@ -43,3 +48,21 @@ def test_skipped_tests_are_no_tests() -> None:
     verdict = judge_suite("integration", suite(skipped=4))
     assert verdict.outcome is Outcome.UNDECIDED
     assert "4 skipped" in verdict.reasons[0].text
+
+
+def _no_sandbox() -> IntegrationSandbox:
+    raise AssertionError("a plan starts nothing")
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["tests/integration/test_x.py", "tests/conftest.py", "conftest.py", "pytest.ini", "pyproject.toml"],
+)
+def test_whatever_pytest_reads_of_the_suite_is_part_of_the_plan(tmp_path: Path, file: str) -> None:
+    (tmp_path / "tests" / "integration").mkdir(parents=True)
+    stage = IntegrationStage(IntegrationPlan(tmp_path, "tests/integration", {}, tmp_path), _no_sandbox)
+    before = stage.plan(CANDIDATE).hash
+    (tmp_path / "tests" / "unrelated.py").write_text("")
+    assert stage.plan(CANDIDATE).hash == before
+    (tmp_path / file).write_text("")
+    assert stage.plan(CANDIDATE).hash != before

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigurationError, ExitCode
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.limits import Limit
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
-from pipeline.model.service import TaskState
+from pipeline.model.service import ServiceState, TargetState, TaskState
 from pipeline.model.verdict import Outcome, Reason
 from pipeline.ports import Candidate, Progress, Source
 from pipeline.rollout import DeploySpec, RolloutOutcome, RolloutResult
@@ -34,19 +34,32 @@ ENDS = {
 
 @dataclass
 class Service:
-    running: list[str] = field(default_factory=list)
+    running: list[str] = field(default_factory=lambda: [str(IMAGE.digest)])
+    desired: int = 1
 
     def tasks(self) -> list[TaskState]:
         return [
-            TaskState(str(n), "td:1", "RUNNING", "RUNNING", "", {"app": d})
+            TaskState(str(n), "td:1", "RUNNING", "RUNNING", "", {"app": d}, ip=f"10.0.0.{n}")
             for n, d in enumerate(self.running)
         ]
+
+    def describe(self) -> ServiceState:
+        return ServiceState("arn", "ACTIVE", "td:1", self.desired, len(self.running), (), "group")
+
+
+@dataclass
+class Targets:
+    health: list[str] = field(default_factory=lambda: ["healthy"])
+
+    def states(self) -> list[TargetState]:
+        return [TargetState(f"10.0.0.{n}", 8080, state) for n, state in enumerate(self.health)]
 
 
 @dataclass
 class FakeRollout:
     outcome: RolloutOutcome = RolloutOutcome.SUCCEEDED
     service: Service = field(default_factory=Service)
+    targets: Targets | None = field(default_factory=Targets)
     deployed: list[ImageRef] = field(default_factory=list)
 
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
@@ -122,15 +135,32 @@ def test_prod_is_held_while_it_changes(world: World) -> None:
     assert world.held == ["rollout of " + "a" * 12, "free"]
 
 
+OURS, OTHER = str(IMAGE.digest), "sha256:" + "b" * 64
+
+
 @pytest.mark.parametrize(
-    ("running", "stands"),
-    [([str(IMAGE.digest)] * 2, True), ([], False), ([str(IMAGE.digest), "sha256:" + "b" * 64], False)],
+    ("running", "health", "stands"),
+    [
+        ([OURS] * 2, ["healthy"] * 2, True),
+        ([], [], False),
+        ([OURS, OTHER], ["healthy"] * 2, False),
+        ([OURS], ["healthy"], False),
+        ([OURS] * 2, ["healthy", "unhealthy"], False),
+        ([OURS] * 2, [], False),
+    ],
+    ids=["both", "none", "one of another digest", "one of two", "one unhealthy", "none a target"],
 )
-def test_prod_stands_only_where_every_task_runs_the_digest(
-    world: World, running: list[str], *, stands: bool
+def test_prod_stands_only_where_every_task_there_should_be_serves_the_digest(
+    world: World, running: list[str], health: list[str], *, stands: bool
 ) -> None:
-    world.rollout.service.running = running
+    world.rollout.service = Service(running, desired=2)
+    world.rollout.targets = Targets(health)
     assert ProdStage(world.environment("prod")).standing(CANDIDATE).passed is stands
+
+
+def test_without_a_target_group_prod_stands_on_its_tasks(world: World) -> None:
+    world.rollout.targets = None
+    assert ProdStage(world.environment("prod")).standing(CANDIDATE).passed
 
 
 def staging(world: World, tmp_path: Path, generator: FakeLoad) -> StagingStage:
@@ -178,6 +208,28 @@ def test_staging_is_held_until_the_load_is_over(world: World, tmp_path: Path) ->
         CANDIDATE, RecordedProgress()
     )
     assert world.held == ["rollout and load of " + "a" * 12, "free"]
+
+
+def test_a_load_that_another_digest_answered_decides_nothing(world: World, tmp_path: Path) -> None:
+    world.rollout.service.running = [OURS, OTHER]
+    generator = FakeLoad(tmp_path, {"GET /": Measured(2000, 20.0)})
+    result = staging(world, tmp_path, generator).run(CANDIDATE, RecordedProgress())
+    assert result.outcome is Outcome.UNDECIDED
+    assert OTHER in result.verdict.reasons[0].text
+    assert result.metrics["requests"] == 2000
+
+
+def test_what_the_locustfile_may_import_is_part_of_the_plan(world: World, tmp_path: Path) -> None:
+    stage = staging(world, tmp_path, FakeLoad(tmp_path, {"GET /": Measured(1, 1.0)}))
+    (tmp_path / "load").mkdir()
+    (tmp_path / "load" / "locustfile.py").write_text("from journeys import User")
+    shape = replace(stage.load.shape, locustfile=Path("load/locustfile.py"))
+    stage = replace(stage, load=replace(stage.load, shape=shape))
+    before = stage.plan(CANDIDATE).hash
+    (tmp_path / "elsewhere.py").write_text("")
+    assert stage.plan(CANDIDATE).hash == before
+    (tmp_path / "load" / "journeys.py").write_text("class User: ...")
+    assert stage.plan(CANDIDATE).hash != before
 
 
 def test_limits_are_no_part_of_the_plan_the_locustfile_is(world: World, tmp_path: Path) -> None:

@@ -15,9 +15,14 @@ def test_crash_loops_back_off_up_to_fifteen_seconds() -> None:
 
 
 def test_patience_is_the_grace_period_and_the_groups_threshold() -> None:
-    limits = patience({"healthCheckGracePeriodSeconds": 10}, {"UnhealthyThresholdCount": 4})
+    group = {"UnhealthyThresholdCount": 4, "HealthCheckIntervalSeconds": 5}
 
-    assert limits == Patience(grace=12.0, late=2.0)
+    assert patience({"healthCheckGracePeriodSeconds": 10}, group).grace == 12.0
+
+
+def test_a_task_that_served_is_left_as_long_as_the_groups_interval_says() -> None:
+    assert patience({}, {"UnhealthyThresholdCount": 2, "HealthCheckIntervalSeconds": 5}).late == 10.0
+    assert patience({}, {}).late == 60.0
 
 
 def test_a_task_that_was_never_healthy_is_overdue_after_the_grace_only() -> None:
