@@ -33,7 +33,7 @@ from pipeline.clouds import (
     open_cloud,
     service_name,
 )
-from pipeline.config import RequirementSettings, Settings, load
+from pipeline.config import EnvironmentSettings, RequirementSettings, Settings, load
 from pipeline.gates import load_limits
 from pipeline.glance import Glance, glance
 from pipeline.local.cloud import Desired
@@ -282,25 +282,7 @@ def make_environment(session: Session, name: str) -> Environment:
     """An environment and its rollout."""
     settings, cloud = session.project.settings, session.cloud
     own = settings.environments[name]
-    cluster, service_ = cluster_name(settings, name), service_name(settings, name)
-    service = EcsService(
-        cloud.aws.client("ecs"), cloud.aws.client("logs"), cluster, service_, CONTAINER, SystemClock()
-    )
-
-    def rollout() -> Rollout:
-        group = service.describe().target_group
-        return Rollout(
-            service=service,
-            targets=ElbTargets(cloud.aws.client("elbv2"), group) if group else None,
-            probe=FreshConnectionProbe(),
-            clock=SystemClock(),
-            policy=RolloutPolicy(
-                deadline=own.rollout.timeout,
-                drain=own.rollout.drain_timeout,
-                stay_up=own.rollout.bake,
-                healthy_share=own.rollout.healthy_share,
-            ),
-        )
+    service = make_service(session, name)
 
     checks = (
         Check(settings.app.version, expect_digest=True),
@@ -340,7 +322,31 @@ def make_environment(session: Session, name: str) -> Environment:
         return session.records.delivered(name, image, say)
 
     return Environment(
-        name, CONTAINER, lambda: cloud.url(name), shape, rollout, spec, settled, held, delivered
+        name,
+        CONTAINER,
+        lambda: cloud.url(name),
+        shape,
+        lambda: _rollout(session, service, own),
+        spec,
+        settled,
+        held,
+        delivered,
+    )
+
+
+def _rollout(session: Session, service: EcsService, own: EnvironmentSettings) -> Rollout:
+    group = service.describe().target_group
+    return Rollout(
+        service=service,
+        targets=ElbTargets(session.cloud.aws.client("elbv2"), group) if group else None,
+        probe=FreshConnectionProbe(),
+        clock=SystemClock(),
+        policy=RolloutPolicy(
+            deadline=own.rollout.timeout,
+            drain=own.rollout.drain_timeout,
+            stay_up=own.rollout.bake,
+            healthy_share=own.rollout.healthy_share,
+        ),
     )
 
 
