@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.adapters.signer import file_signer
 from pipeline.checks import Check, State, look
 
 SETTINGS = """
@@ -37,6 +38,9 @@ def locustfile(root: Path, first_line: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("CI", "ONEDIGEST_SIGNING_KEY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
 
 
@@ -51,8 +55,32 @@ def test_a_project_in_order_is_ok_but_for_what_is_not_here(project: Path) -> Non
     assert states.pop("git") is State.SKIP
     assert states.pop("cloud") in (State.SKIP, State.NG)
     assert states.pop("disk") in State
-    assert set(states) == {"python", "pipeline.toml", "dockerfile", "integration", "locustfile", "keys"}
+    assert states.pop("keys") is State.SKIP
+    assert set(states) == {"python", "pipeline.toml", "dockerfile", "integration", "locustfile"}
     assert set(states.values()) == {State.OK}
+
+
+def test_a_key_that_is_there_is_named_with_what_it_may_sign(project: Path, tmp_path: Path) -> None:
+    file_signer(tmp_path / "config" / "onedigest" / "signing.key", create=True)
+    check = found(project)["keys"]
+    assert check.state is State.OK
+    assert check.text.startswith("signs: this machine; trusted: this machine (approval, build,")
+
+
+def test_on_aws_in_ci_a_missing_key_is_ng_with_the_secret_to_set(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    text = SETTINGS.replace('"local"', '"aws"')
+    (project / "pipeline.toml").write_text(text)
+    check = next(check for check in look(project) if check.name == "keys")
+    assert check.state is State.NG
+    assert "ONEDIGEST_SIGNING_KEY" in check.fix
+
+
+def test_a_key_in_kms_is_left_to_the_run(project: Path) -> None:
+    (project / "pipeline.toml").write_text(SETTINGS + '[evidence]\nsigner = "awskms:///alias/x"\n')
+    assert found(project)["keys"].state is State.SKIP
 
 
 def test_everything_that_is_wrong_has_its_fix(project: Path) -> None:

@@ -167,4 +167,4 @@ def test_nothing_is_deleted_without_a_yes(
     kept.mkdir(parents=True)
     assert main(["-C", str(tmp_path), "local", "reset"]) == ExitCode.INTERRUPTED
     assert kept.is_dir()
-    assert "Delete the local cloud's images" in capsys.readouterr().err
+    assert "Delete the local cloud's images, their evidence, and its databases?" in capsys.readouterr().err
