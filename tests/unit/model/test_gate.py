@@ -133,7 +133,7 @@ def test_age_is_allowed_up_to_the_limit_and_not_beyond() -> None:
     assert "9 min old" in text
 
 
-@pytest.mark.parametrize(("age", "said"), [(30, "30 s"), (7200, "2 h"), (200000, "2.3 d")])
+@pytest.mark.parametrize(("age", "said"), [(30, "30 s"), (60, "1 min"), (7200, "2 h"), (200000, "2.3 d")])
 def test_ages_are_said_as_people_say_them(age: int, said: str) -> None:
     found = statement(started=NOW - timedelta(seconds=age), finished=NOW - timedelta(seconds=age))
     assert f"{said} old" in verdict_of(evidence(found), ask=(Requirement("build", max_age=1.0),))[1]
