@@ -55,7 +55,7 @@ def look(root: Path) -> Iterator[Check]:
         yield Check("pipeline.toml", State.NG, error.message, error.hint)
         return
     yield Check("pipeline.toml", State.OK, f"app {settings.app.name}, cloud {settings.cloud.provider}")
-    yield _git(root)
+    yield _tried("git", lambda: _git(root))
     yield _tried("dockerfile", lambda: _dockerfile(root, settings))
     yield _suite(root, settings)
     yield _tried("locustfile", lambda: _locustfile(root, settings))

@@ -111,7 +111,10 @@ def main(arguments: Sequence[str]) -> int:
     return int(answer) if isinstance(answer, int) else ExitCode.DONE
 
 
-_RESUME = "run the same command again: what has passed stays passed, and it goes on from there"
+_RESUME = (
+    "run the same command again: what has passed stays passed, and a rollout that was under way goes on in ECS and is "
+    "taken up where it stands"
+)
 
 
 def _where(error: click.ClickException) -> str:

@@ -27,6 +27,7 @@ NAME = r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$"
 
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Name = Annotated[str, Field(pattern=NAME)]
+AppName = Annotated[str, Field(pattern=NAME, max_length=20)]
 UrlPath = Annotated[str, Field(pattern=r"^/")]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -46,7 +47,7 @@ class Table(BaseModel):
 class AppSettings(Table):
     """What is shipped."""
 
-    name: Name
+    name: AppName
     port: Port = 8080
     context: str = "."
     dockerfile: str = "Dockerfile"

@@ -84,7 +84,9 @@ def judge_suite(gate: str, result: SuiteResult) -> Verdict:
         return Verdict(
             gate, Outcome.UNDECIDED, (Reason(f"no test ran ({ran})", "see what pytest says of the suite"),)
         )
-    return Verdict(gate, Outcome.PASSED, (Reason(f"{result.passed} tests passed"),))
+    return Verdict(
+        gate, Outcome.PASSED, (Reason(f"{result.passed} {'test' if result.passed == 1 else 'tests'} passed"),)
+    )
 
 
 def _failures(result: SuiteResult) -> list[Reason]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.errors import UnavailableError
-from pipeline.ports import Command, CommandRunner, Source
+from pipeline.errors import UnavailableError, UndecidedError
+from pipeline.ports import Command, CommandRunner, Finished, Source
 
 _SECONDS = 30.0
 
@@ -19,28 +19,43 @@ class Git:
         self._runner = runner
 
     def source(self) -> Source:
-        """The source at the root. Outside git, before the first commit or without the program: no commit."""
+        """The source at the root. Outside git, before the first commit or without the program: no commit.
+
+        Raises UndecidedError where there is a commit and git does not tell what differs from it: unknown is not clean.
+        """
         commit = self._line("rev-parse", "HEAD")
         if not commit:
             return Source(commit="")
-        changed = self._raw("status", "--porcelain=v1", "-z", "--no-renames")
+        changed = self._changes()
         when = self._line("show", "-s", "--format=%cI", "HEAD")
         return Source(
             commit=commit,
-            changed=tuple(entry[3:] for entry in changed.split("\0") if len(entry) > 3),
+            changed=changed,
             committed_at=datetime.fromisoformat(when) if when else None,
             url=_without_credentials(self._line("config", "--get", "remote.origin.url")),
         )
+
+    def _changes(self) -> tuple[str, ...]:
+        done = self._git("status", "--porcelain=v1", "-z", "--no-renames")
+        if done.exit_code != 0:
+            raise UndecidedError(
+                f"git does not tell what of {self._root} is not committed: {done.errors.strip()[:300]}",
+                hint=f"see what `git -C {self._root} status` says, and mend that",
+            )
+        return tuple(entry[3:] for entry in done.output.split("\0") if len(entry) > 3)
 
     def _line(self, *arguments: str) -> str:
         return self._raw(*arguments).strip()
 
     def _raw(self, *arguments: str) -> str:
         try:
-            done = self._runner.run(Command(("git", *arguments), cwd=self._root, timeout=_SECONDS))
+            done = self._git(*arguments)
         except UnavailableError:
             return ""
         return done.output if done.exit_code == 0 else ""
+
+    def _git(self, *arguments: str) -> Finished:
+        return self._runner.run(Command(("git", *arguments), cwd=self._root, timeout=_SECONDS))
 
 
 def _without_credentials(url: str) -> str:

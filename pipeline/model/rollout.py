@@ -173,7 +173,7 @@ def next_step(seen: Observation, policy: RolloutPolicy) -> Step:
         or _failing_alike(seen)
         or _good(seen, policy)
         or _late(seen, policy)
-        or Step(Action.WAIT, Reason(seen.lacking or "tasks to stay up"))
+        or Step(Action.WAIT, Reason(seen.lacking or "them to stay up"))
     )
     if step.action is Action.ROLL_BACK and seen.aim.previous is None:
         return replace(step, action=Action.GIVE_UP)
@@ -216,7 +216,7 @@ def _lacking(aim: Aim, sight: Sight, policy: RolloutPolicy) -> str:
     needed = _needed(sight.service, policy)
     tasks = _our_tasks(aim, sight)
     if len(tasks) < needed:
-        return f"{len(tasks)} of {needed} new tasks running"
+        return f"the new tasks to run ({len(tasks)} of {needed} do)"
     return (
         _task_lacking(aim, tasks)
         or _target_lacking(tasks, sight.targets, needed)
@@ -239,7 +239,8 @@ def _target_lacking(tasks: Sequence[TaskState], targets: Sequence[TargetState] |
     ips = {task.ip for task in tasks}
     healthy = {target.ip for target in targets if target.state == "healthy"}
     if len(healthy & ips) < needed:
-        return f"{len(healthy & ips)} of {needed} new tasks healthy in the target group{_worst(targets, ips)}"
+        found = f"{len(healthy & ips)} of {needed} new tasks"
+        return f"the load balancer to find them healthy ({found}){_worst(targets, ips)}"
     if healthy - ips:
         return f"{len(healthy - ips)} old targets to leave the target group"
     return ""
@@ -356,7 +357,7 @@ def _late(seen: Observation, policy: RolloutPolicy) -> Step | None:
     if seen.sight.elapsed < policy.deadline:
         return None
     failure = seen.failures[-1] if seen.failures else None
-    lacking = seen.lacking or "tasks to stay up"
+    lacking = seen.lacking or "them to stay up"
     text = f"not complete and healthy within {policy.deadline:.0f} s; still waiting for {lacking}"
     return Step(Action.ROLL_BACK, Reason(text, _remedy(failure)), failure)
 

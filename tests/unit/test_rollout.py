@@ -188,7 +188,7 @@ def test_a_service_that_never_gets_healthy_is_rolled_back_at_our_deadline() -> N
     scene.ecs.behave(NEW, healthy_after=None, log=("listening on 127.0.0.1",))
     result = scene.deploy()
     assert result.outcome is RolloutOutcome.ROLLED_BACK
-    assert "0 of 2 new tasks healthy" in result.reasons[0].text
+    assert "healthy (0 of 2 new tasks)" in result.reasons[0].text
     assert "listening on 127.0.0.1" in result.diagnosis
     assert scene.serves == {str(OLD)}
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.adapters.git import Git
 from pipeline.adapters.process import Processes
-from pipeline.errors import UnavailableError
+from pipeline.errors import UnavailableError, UndecidedError
 from pipeline.ports import Command, Finished, Source
 
 
@@ -69,3 +69,9 @@ def test_without_the_program_there_is_no_commit_and_no_error(tmp_path: Path) -> 
             raise UnavailableError(f"program not found: {command.argv[0]}", hint="install it")
 
     assert Git(tmp_path, Without()).source() == Source(commit="")
+
+
+def test_a_tree_of_which_git_does_not_tell_what_changed_is_not_called_clean(tree: Path) -> None:
+    (tree / ".git" / "index").write_bytes(b"broken")
+    with pytest.raises(UndecidedError, match="not committed"):
+        source(tree)

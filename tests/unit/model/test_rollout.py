@@ -86,7 +86,7 @@ def after_staying_up(sight: Sight, aim: Aim = AIM, policy: RolloutPolicy = POLIC
 
 def test_done_needs_everything_for_as_long_as_the_policy_says() -> None:
     assert step_for(GOOD).action is Action.WAIT
-    assert step_for(GOOD).reason.text == "tasks to stay up"
+    assert step_for(GOOD).reason.text == "them to stay up"
     assert after_staying_up(GOOD).action is Action.DONE
 
 
