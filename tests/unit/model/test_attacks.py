@@ -530,6 +530,14 @@ def test_what_bars_an_image_is_told_apart_from_what_can_be_overridden(world: Wor
     assert world.judgement().firm[:2] == world.judgement().barred
 
 
+def test_only_a_gate_that_asks_for_the_build_is_firm_about_it(world: World) -> None:
+    all_deleted(world)
+    world.set(requirements=STRICT.requirements[:1])
+    assert len(world.judgement().firm) == 1
+    world.set(requirements=STRICT.requirements[2:])
+    assert world.judgement().firm == ()
+
+
 def test_a_judgement_names_the_rules_it_was_made_by(world: World) -> None:
     assert world.judgement().policy == STRICT.hash
     revoked_key(world)
