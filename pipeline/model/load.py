@@ -9,7 +9,8 @@ The rules of `judge_load`:
    interval still holds the limit, there is no verdict. A share that is within its limit passes.
 3. Too few requests, a value that is missing or not finite, an unfinished request: undecided.
 4. A load generator that was the bottleneck turns a pass into undecided, and never a refusal into anything else.
-5. Without a limit on the error share nothing passes: a service that is down answers fast.
+5. Without a limit on the error share nothing passes: a service that is down answers fast. Nor does anything without
+   a least number of requests.
 """
 
 from __future__ import annotations
@@ -287,6 +288,12 @@ def _unlimited(limits: LoadLimits) -> Iterator[Verdict]:
         yield _undecided(
             "there is no limit for the error share, and latencies say nothing without it",
             "set the limit error_rate = { max = 0.01 } in pipeline.toml",
+        )
+    fewest = limits.total.get("requests")
+    if fewest is None or fewest.min is None:
+        yield _undecided(
+            "there is no limit for how few requests are enough, and one that succeeds proves nothing",
+            "set the limit requests = { min = 1000 } in pipeline.toml",
         )
 
 

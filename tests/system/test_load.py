@@ -110,7 +110,10 @@ def test_requests_that_hang_leave_the_verdict_open(tmp_path: Path) -> None:
         )
     assert summary.unfinished == 1
     assert (
-        judge_load(summary, LoadLimits({"error_rate": Limit(max=0.5)}), PATIENT).outcome is Outcome.UNDECIDED
+        judge_load(
+            summary, LoadLimits({"error_rate": Limit(max=0.5), "requests": Limit(min=1)}), PATIENT
+        ).outcome
+        is Outcome.UNDECIDED
     )
 
 
@@ -164,7 +167,10 @@ def test_users_that_die_are_load_that_was_not_delivered(tmp_path: Path) -> None:
         )
     assert summary.generator.delivered_share == pytest.approx(0.5, abs=0.01)
     assert (
-        judge_load(summary, LoadLimits({"error_rate": Limit(max=0.01)}), PATIENT).outcome is Outcome.UNDECIDED
+        judge_load(
+            summary, LoadLimits({"error_rate": Limit(max=0.01), "requests": Limit(min=1)}), PATIENT
+        ).outcome
+        is Outcome.UNDECIDED
     )
 
 
@@ -178,7 +184,9 @@ def test_a_busy_generator_shows_in_its_figures(tmp_path: Path) -> None:
             shape(duration=1), target.url, tmp_path / "run", RecordedProgress()
         )
     assert summary.generator.lag_share > 0.5
-    verdict = judge_load(summary, LoadLimits({"error_rate": Limit(max=0.01)}), GeneratorLimits())
+    verdict = judge_load(
+        summary, LoadLimits({"error_rate": Limit(max=0.01), "requests": Limit(min=1)}), GeneratorLimits()
+    )
     assert verdict.outcome is Outcome.UNDECIDED
 
 
@@ -218,7 +226,10 @@ def test_a_locustfile_that_ends_the_run_itself_does_not_pass(tmp_path: Path) -> 
             shape(), target.url, tmp_path / "run", RecordedProgress()
         )
     assert (
-        judge_load(summary, LoadLimits({"error_rate": Limit(max=0.01)}), PATIENT).outcome is Outcome.UNDECIDED
+        judge_load(
+            summary, LoadLimits({"error_rate": Limit(max=0.01), "requests": Limit(min=1)}), PATIENT
+        ).outcome
+        is Outcome.UNDECIDED
     )
 
 

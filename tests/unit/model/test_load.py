@@ -32,7 +32,7 @@ from pipeline.model.load import (
 from pipeline.model.verdict import Outcome, Verdict
 
 HEALTHY = GeneratorHealth(cpu_share=0.2, lag_share=0.02, delivered_share=1.0)
-ERRORS = {"error_rate": Limit(max=0.01)}
+ERRORS = {"error_rate": Limit(max=0.01), "requests": Limit(min=1)}
 
 
 def endpoint(name: str, count: int, latency: float, failures: int = 0) -> EndpointSummary:
@@ -110,6 +110,13 @@ def test_without_a_limit_on_the_error_share_nothing_passes(limits: Mapping[str, 
     verdict = judge_load(GOOD, LoadLimits(limits), GeneratorLimits())
     assert verdict.outcome is Outcome.UNDECIDED
     assert "no limit for the error share" in texts(verdict)
+
+
+@pytest.mark.parametrize("limits", [{}, {"requests": Limit(max=99_999)}])
+def test_without_a_least_number_of_requests_nothing_passes(limits: Mapping[str, Limit]) -> None:
+    verdict = judge_load(GOOD, LoadLimits({"error_rate": Limit(max=0.01), **limits}), GeneratorLimits())
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert "how few requests are enough" in texts(verdict)
 
 
 class TestFewSamples:
