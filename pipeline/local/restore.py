@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.local.launch import replace_text
@@ -49,6 +47,9 @@ class Record:
 
 def client(service: str, endpoints: Endpoints) -> Any:
     """A boto3 client of the local cloud."""
+    import boto3  # noqa: PLC0415 – nothing is restored in most runs, and the import is slow
+    from botocore.config import Config  # noqa: PLC0415
+
     return boto3.client(
         service,
         endpoint_url=endpoints.aws,

@@ -106,5 +106,5 @@ def test_a_service_that_cannot_be_reached_is_unavailable(
 
 def test_a_profile_that_does_not_exist_is_a_mistake_in_the_configuration() -> None:
     with pytest.raises(ConfigurationError, match="no-such-profile") as caught:
-        Aws(Access("eu-central-1", profile="no-such-profile"))
+        Aws(Access("eu-central-1", profile="no-such-profile")).client("sts")
     assert "cloud.profile" in caught.value.hint
