@@ -48,7 +48,7 @@ class Record:
 def client(service: str, endpoints: Endpoints) -> Any:
     """A boto3 client of the local cloud."""
     import boto3  # noqa: PLC0415 – nothing is restored in most runs, and the import is slow
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 – likewise
 
     return boto3.client(
         service,
