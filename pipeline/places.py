@@ -59,7 +59,9 @@ class Place:
         """What of the settings makes another plan, as JSON values."""
         return {
             **self.own.model_dump(mode="json"),
-            "app": dict(self.settings.app.environment),
+            "app": self.settings.app.model_dump(
+                mode="json", include={"environment", "port", "live", "version"}
+            ),
             "cluster": cluster_name(self.settings, self.name),
             "service": service_name(self.settings, self.name),
         }

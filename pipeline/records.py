@@ -146,7 +146,7 @@ class Records:
         hint = (
             f"use the digest it points to now: {digest}"
             if digest
-            else "the registry does not know this tag either"
+            else "the registry does not know this tag either: `python -m pipeline status` shows the digests in use"
         )
         return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
 

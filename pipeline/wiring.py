@@ -222,7 +222,12 @@ def _integration_stage(session: Session) -> IntegrationStage:
 
         return make_sandbox(root, settings, environment, session.cloud.images, session.run_id)
 
-    content = {**told.model_dump(mode="json"), "environment": environment}
+    content = {
+        **told.model_dump(mode="json"),
+        "environment": environment,
+        "port": settings.app.port,
+        "ready": settings.app.ready,
+    }
     return IntegrationStage(IntegrationPlan(root, told.tests, content, session.directory), sandbox)
 
 

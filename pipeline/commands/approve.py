@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from pipeline.commands.targets import well_formed
 from pipeline.errors import ExitCode, UsageError
 from pipeline.terminal import Invocation
 
 
 @click.command("approve")
-@click.argument("digest")
-@click.argument("environment", type=click.Choice(("staging", "prod")))
+@click.argument("digest", callback=well_formed)
+@click.argument("environment", metavar="ENVIRONMENT", type=click.Choice(("staging", "prod")))
 @click.option("--reason", default="", help="What was looked at; goes into the record.")
 @click.pass_obj
 def command(invocation: Invocation, digest: str, environment: str, reason: str) -> int:

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from pipeline.commands.targets import well_formed
 from pipeline.errors import ExitCode
 from pipeline.model.evidence import Evidence, Ignored
 from pipeline.terminal import Invocation
 
 
 @click.command("evidence")
-@click.argument("digest")
+@click.argument("digest", callback=well_formed)
 @click.option(
     "--export", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the bundles, one a line."
 )

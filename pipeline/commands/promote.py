@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from pipeline.commands.reporting import finish
+from pipeline.commands.targets import well_formed
 from pipeline.errors import UsageError
 from pipeline.model.policy import Override
 from pipeline.terminal import Invocation
 
 
 @click.command("promote")
-@click.argument("digest")
-@click.argument("environment", type=click.Choice(("staging", "prod")))
+@click.argument("digest", callback=well_formed)
+@click.argument("environment", metavar="ENVIRONMENT", type=click.Choice(("staging", "prod")))
 @click.option("--fresh", is_flag=True, help="Roll out and verify again, also when it runs there already.")
 @click.option(
     "--force", is_flag=True, help="Go past a gate that refuses; asks for --reason, and is recorded."

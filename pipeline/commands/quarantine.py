@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from pipeline.commands.targets import well_formed
 from pipeline.errors import ExitCode, UsageError
 from pipeline.terminal import Invocation
 
 
 @click.command("quarantine")
-@click.argument("digest")
+@click.argument("digest", callback=well_formed)
 @click.option("--reason", default="", help="Why; shown to everybody who tries to release it.")
 @click.option(
     "--environment", type=click.Choice(("staging", "prod")), help="For this one only; all when not given."

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.commands.targets import well_formed
+
 if TYPE_CHECKING:
     from pipeline.terminal import Invocation
 
@@ -36,7 +38,7 @@ def build(invocation: Invocation, *, fresh: bool) -> int:
 
 def _one(name: str, help_text: str) -> click.Command:
     @click.command(name, help=help_text)
-    @click.argument("digest")
+    @click.argument("digest", callback=well_formed)
     @_fresh
     @click.pass_obj
     def one(invocation: Invocation, digest: str, *, fresh: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pipeline.commands.targets import well_formed
 from pipeline.errors import ExitCode
 from pipeline.model.gate import Judgement
 from pipeline.model.verdict import Outcome
@@ -18,8 +19,13 @@ _CODES = {
 
 
 @click.command("verify")
-@click.argument("digest")
-@click.argument("environment", type=click.Choice(("integration", "staging", "prod")), default="prod")
+@click.argument("digest", callback=well_formed)
+@click.argument(
+    "environment",
+    metavar="ENVIRONMENT",
+    type=click.Choice(("integration", "staging", "prod")),
+    default="prod",
+)
 @click.pass_obj
 def command(invocation: Invocation, digest: str, environment: str) -> int:
     """Judges the evidence of DIGEST by the gate of ENVIRONMENT (prod when not given) and explains. Touches nothing."""

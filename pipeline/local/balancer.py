@@ -85,7 +85,7 @@ defaults
     log global
     mode http
     timeout connect 1s
-    timeout check 2s
+    timeout check 5s
     timeout queue 5s
     timeout client 75s
     timeout server 75s

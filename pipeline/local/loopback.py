@@ -113,14 +113,12 @@ def require_free(port: int, part: str, ports_file: Path) -> None:
 
 
 def holder(port: int, proc: Path = Path("/proc")) -> str:
-    """Pid and command of who listens on the port, as far as /proc shows it."""
+    """Pid and program of who listens on the port, as far as /proc shows it. Arguments may be secret; they stay out."""
     inodes = set(_listening_inodes(port, proc))
     for process in proc.iterdir() if inodes else ():
         if process.name.isdigit() and inodes & _socket_inodes(process):
-            command = (
-                (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-            )
-            return f"pid {process.name} ({command or 'no command line'})"
+            program = (process / "comm").read_text("utf-8", "replace").strip()
+            return f"pid {process.name} ({program})"
     return "a program that /proc does not show"
 
 

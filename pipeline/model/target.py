@@ -40,6 +40,12 @@ def parse_target(text: str, known: Callable[[], Sequence[Digest]]) -> Digest | T
     )
 
 
+def require_form(text: str) -> None:
+    """Raises UsageError when `text` can mean no image at all, whatever is on record."""
+    if not _PREFIX.fullmatch(text):
+        parse_target(text, lambda: ())
+
+
 def _only(prefix: str, fitting: Sequence[Digest]) -> Digest:
     if len(fitting) == 1:
         return fitting[0]

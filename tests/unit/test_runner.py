@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ExitCode, UnavailableError, UndecidedError
+from pipeline.errors import BusyError, ExitCode, UnavailableError, UndecidedError
 from pipeline.model.limits import Limit
 from pipeline.model.policy import Approval, GatePolicy, Override, Requirement
 from pipeline.model.run import RunReport, StageReport
@@ -353,3 +353,11 @@ def test_an_approval_is_asked_for_before_a_rollout_and_not_before_a_reuse(world:
     assert world.run("prod", built=True).stages[0].reused
     report = world.run("prod", built=True, fresh=True)
     assert "is not approved" in texts(report)
+
+
+def test_a_try_that_never_began_takes_nothing_away_from_what_is_on_record(world: World) -> None:
+    world.run()
+    world.stages["staging"].error = BusyError("staging is being changed by run 7", hint="wait")
+    report = world.run("staging", fresh=True, built=True)
+    assert (report.exit_code, report.stages[0].evidence) == (ExitCode.BUSY, "")
+    assert world.runner().admission("prod", Candidate(Source(""), IMAGE)).verdict.passed

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.model.digest import Digest
-from pipeline.model.target import Tag, parse_target
+from pipeline.model.target import Tag, parse_target, require_form
 
 ONE = Digest("sha256:" + "0123456789ab" + "c" * 52)
 TWO = Digest("sha256:" + "0123456789ab" + "d" * 52)
@@ -48,3 +48,14 @@ def test_anything_else_is_refused_with_the_form_that_is_right(text: str) -> None
     with pytest.raises(UsageError) as caught:
         parse_target(text, lambda: ())
     assert "sha256:" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["f" * 12, "sha256:" + "0" * 20, str(ONE), "latest", "shop:v1"])
+def test_a_form_is_right_whatever_is_on_record(text: str) -> None:
+    require_form(text)
+
+
+@pytest.mark.parametrize("text", ["", "sha256:abc", "a b", "shop@sha256:1"])
+def test_a_form_that_can_mean_nothing_is_refused_before_anything_is_asked(text: str) -> None:
+    with pytest.raises(UsageError):
+        require_form(text)
