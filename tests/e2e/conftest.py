@@ -82,7 +82,7 @@ class Copy:
     def pipeline(self, *arguments: str, env: Mapping[str, str] | None = None) -> Done:
         process = self.start(*arguments, env=env)
         out, said = process.communicate(timeout=900)
-        print(said)
+        print(said, file=sys.stderr)
         return Done(process.returncode, out, said)
 
     def change(self, file: str, old: str, new: str, *, count: int = -1) -> None:
