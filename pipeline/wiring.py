@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,7 @@ def make_stages(session: Session) -> tuple[Stage, ...]:
 def _build_stage(session: Session) -> BuildStage:
     root, settings = session.project.root, session.project.settings
     runner = Processes()
-    images = _Once(lambda: build_images(settings, session.cloud))
+    images = cache(lambda: build_images(settings, session.cloud))
     plan = BuildPlan(
         app=settings.app.name,
         root=root,
@@ -279,20 +279,6 @@ def make_environment(session: Session, name: str) -> Environment:
         held=place.held,
         delivered=place.delivered,
     )
-
-
-class _Once:
-    """Calls a function once, and gives what it gave."""
-
-    def __init__(self, function: Callable[[], Mapping[str, str]]) -> None:
-        self._function = function
-
-    @cached_property
-    def _answer(self) -> Mapping[str, str]:
-        return self._function()
-
-    def __call__(self) -> Mapping[str, str]:
-        return self._answer
 
 
 def _no_kms() -> Any:
