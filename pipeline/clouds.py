@@ -90,7 +90,7 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
 
 def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
     key = repr(sorted(_parameters(settings, name).items())) + environment_template()
-    return LocalEnvironment(name, settings.app.live, settings.app.port, provision_key=key)
+    return LocalEnvironment(name, settings.app.live, provision_key=key)
 
 
 def _parameters(settings: Settings, environment: str) -> dict[str, str]:

@@ -12,13 +12,12 @@ class LocalEnvironment:
     """One environment as the local cloud sees it.
 
     `health_path` is what the load balancer asks each task, `healthy_codes` the answers that count (an ALB matcher:
-    "200" or "200-299"). `container_port` is the port a task serves on. `provision_key` is any text that changes
-    when the environment's stack would (template and parameters): `up` provisions again when it does.
+    "200" or "200-299"). `provision_key` is any text that changes when the environment's stack would (template and
+    parameters): `up` provisions again when it does.
     """
 
     name: str
     health_path: str = "/healthz"
-    container_port: int = 8080
     healthy_codes: str = "200"
     provision_key: str = ""
 
