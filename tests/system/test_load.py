@@ -21,6 +21,7 @@ from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape, LoadSumm
 from pipeline.model.verdict import Outcome, Verdict
 from tests.fakes.load import RecordedProgress
 from tests.fakes.load_target import TargetServer
+from tests.processes import has_ended
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
@@ -248,7 +249,7 @@ def test_a_locust_that_hangs_is_ended(tmp_path: Path) -> None:
         pytest.raises(UndecidedError, match="did not end in time: its record breaks off"),
     ):
         generator.run(shape(duration=0.5), target.url, tmp_path / "run", RecordedProgress())
-    assert not alive(pid_of(tmp_path / "run"))
+    assert has_ended(pid_of(tmp_path / "run"))
 
 
 def test_an_older_record_is_never_taken_for_a_new_one(tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ class Interrupting(RecordedProgress):
 def test_an_interrupt_ends_locust(tmp_path: Path) -> None:
     with TargetServer() as target, pytest.raises(KeyboardInterrupt):
         locust().run(shape(), target.url, tmp_path, Interrupting())
-    assert not alive(pid_of(tmp_path))
+    assert has_ended(pid_of(tmp_path))
 
 
 DRIVER = """
@@ -341,7 +342,7 @@ def test_kill_9_of_the_driver_leaves_no_locust(
     pid = eventually(lambda: pid_of(tmp_path / "run"))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert eventually(lambda: not alive(pid))
+    assert has_ended(pid)
 
 
 def eventually(seen: Callable[[], int | bool]) -> int:
@@ -356,11 +357,3 @@ def pid_of(directory: Path) -> int:
     stream = directory / "locust.jsonl"
     lines = stream.read_text().splitlines() if stream.exists() else []
     return int(json.loads(lines[0])["pid"]) if lines else 0
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from pipeline.adapters.sandbox import SandboxSettings, ServiceSettings, Testcont
 from pipeline.errors import ConfigurationError, UnavailableError, UndecidedError
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.ports import SuiteResult
-from pipeline.waiting import poll
 from tests.candidates import COMMIT, POSTGRES, Shown
+from tests.processes import has_ended, within
 
 pytest_plugins = ["tests.candidate_fixtures"]
 
@@ -323,11 +322,6 @@ def read_until(driver: subprocess.Popen[str], step: str) -> None:
     raise AssertionError(f"the driver ended before {step!r}")
 
 
-def within(seconds: float, look: Callable[[], bool]) -> bool:
-    clock = SystemClock()
-    return bool(poll(lambda: look() or None, 0.1, clock.monotonic() + seconds, clock))
-
-
 @pytest.mark.parametrize(
     "step", ["starting db", "waiting for db", "before", "starting the cand", "running the tests"]
 )
@@ -348,13 +342,7 @@ def test_a_killed_run_leaves_nothing_behind(
     driver.wait()
     assert within(30, lambda: sandboxes.there() == [])
     if pid.exists():
-        assert within(30, lambda: not is_running(int(pid.read_text())))
-
-
-def is_running(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    return False
+        assert has_ended(int(pid.read_text()))
 
 
 def test_what_a_run_left_whose_watchdog_died_too_is_removed_by_the_next_run_and_said(

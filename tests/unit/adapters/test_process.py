@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from pipeline.adapters.process import Processes
 from pipeline.errors import ConfigurationError, UnavailableError
 from pipeline.ports import Command
+from tests.processes import has_ended
 
 
 def python(code: str, *, timeout: float | None = 30) -> Command:
@@ -76,17 +76,3 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Processes().run(python(code))
     assert has_ended(int(pid.read_text()))
-
-
-def has_ended(pid: int) -> bool:
-    """Whether the process is gone, or goes within seconds; one that waits for its last rites counts."""
-    end = time.monotonic() + 10.0
-    while time.monotonic() < end:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except OSError:
-            return True
-        if state in "ZX":
-            return True
-        time.sleep(0.01)
-    return False

@@ -14,6 +14,7 @@ from pipeline.adapters.suite import PytestSuite, Suite, Target
 from pipeline.adapters.watchdog import Watchdog
 from pipeline.errors import UndecidedError
 from pipeline.ports import SuiteResult
+from tests.processes import group_has_ended
 
 TARGET = Target("http://127.0.0.1:1", "registry/app@sha256:0", {"app": "0123"})
 COLLECTED_2 = {"event": "collected", "tests": 2}
@@ -176,13 +177,13 @@ def test_a_suite_that_hangs_is_ended_and_the_test_named(pytest_: StandIn) -> Non
     hang = 'echo \'{"event": "began", "test": "t.py::test_slow"}\' > /dev/fd/$ONEDIGEST_EVENTS; sleep 600'
     with pytest.raises(UndecidedError, match=r"0\.3 s; it was in t\.py::test_slow"):
         pytest_.run(script=f"echo $$ > {pytest_.root}/pid; {hang}")
-    assert living((pytest_.root / "pid").read_text().strip()) == []
+    assert group_has_ended(int((pytest_.root / "pid").read_text()))
 
 
 def test_what_a_suite_leaves_running_is_ended_with_it(pytest_: StandIn) -> None:
     started = f"sleep 600 & echo $$ > {pytest_.root}/pid"
     pytest_.run(COLLECTED_2, PASSED_A, PASSED_B, FINISHED, junit=JUNIT_2, script=started)
-    assert living((pytest_.root / "pid").read_text().strip()) == []
+    assert group_has_ended(int((pytest_.root / "pid").read_text()))
 
 
 def test_the_tests_see_the_candidate_and_none_of_our_secrets(
@@ -212,9 +213,3 @@ def test_pytest_runs_in_the_project_with_our_plugin_and_the_projects_arguments(p
     assert folder == str(pytest_.root)
     assert words.startswith("-m pytest tests -p pipeline.adapters.pytest_plugin ")
     assert words.endswith(" -k smoke")
-
-
-def living(group: str) -> list[str]:
-    """The processes of a group that have not ended."""
-    stats = [path.read_text().rsplit(")", 1)[1].split() for path in Path("/proc").glob("[0-9]*/stat")]
-    return [state for state, _, pgrp, *_ in stats if pgrp == group and state not in "ZX"]

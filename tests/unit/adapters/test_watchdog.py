@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.watchdog import Watchdog
 from pipeline.errors import UnavailableError
-from pipeline.waiting import poll
+from tests.processes import has_ended
 
 ROOT = Path(__file__).parents[3]
 GUARDED = """
@@ -39,24 +38,11 @@ def guarded(then: str) -> tuple[int, int, int]:
     return done.returncode, group, watchdog
 
 
-def gone(pid: int) -> bool:
-    """Whether the process ends within seconds; an orphan nobody reaps counts as ended."""
-
-    def look() -> bool | None:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except OSError:
-            return True
-        return True if state in "ZX" else None
-
-    return bool(poll(look, every=0.02, deadline=SystemClock().monotonic() + 30, clock=SystemClock()))
-
-
 def test_a_process_killed_without_a_word_has_its_groups_killed() -> None:
     exit_code, group, watchdog = guarded("os.kill(os.getpid(), signal.SIGKILL)")
     assert exit_code == -signal.SIGKILL
-    assert gone(group)
-    assert gone(watchdog)
+    assert has_ended(group)
+    assert has_ended(watchdog)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +50,8 @@ def test_a_process_killed_without_a_word_has_its_groups_killed() -> None:
 )
 def test_any_end_without_standing_down_is_cleaned_up(end: str) -> None:
     _, group, watchdog = guarded(end)
-    assert gone(group)
-    assert gone(watchdog)
+    assert has_ended(group)
+    assert has_ended(watchdog)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +60,7 @@ def test_any_end_without_standing_down_is_cleaned_up(end: str) -> None:
 def test_what_is_released_or_stood_down_from_is_left_alone(end: str) -> None:
     exit_code, group, watchdog = guarded(end)
     assert exit_code == 0
-    assert gone(watchdog)
+    assert has_ended(watchdog)
     os.killpg(group, signal.SIGKILL)
 
 
