@@ -25,6 +25,7 @@ from pipeline.model.crossing import (
 )
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Statement
+from pipeline.model.lease import Claim, Tenure
 from pipeline.model.load import LoadShape, LoadSummary
 from pipeline.model.rollout import ServiceState, TargetState, TaskState
 from pipeline.model.verdict import Verdict
@@ -39,6 +40,7 @@ __all__ = [
     "CommandRunner",
     "EvidenceStore",
     "Finished",
+    "Held",
     "HttpAnswer",
     "HttpProbe",
     "ImageBuilder",
@@ -321,9 +323,36 @@ class IntegrationSandbox(Protocol):
         ...
 
 
+class Held(Protocol):
+    """A lease that was won. It keeps itself alive; it can be lost all the same (a paused process, `unlock`)."""
+
+    @property
+    def fence(self) -> int:
+        """Grows with every holder of the environment: of two who think they hold it, the higher one does."""
+        ...
+
+    def check(self) -> None:
+        """Asked before every call that changes something. Raises BusyError, naming who has it now, when it is lost."""
+        ...
+
+
 class Lease(Protocol):
     """Who may change an environment now."""
 
-    def hold(self, environment: str, holder: str, why: str) -> AbstractContextManager[None]:
-        """Holds the environment. Raises BusyError naming the holder when somebody else has it."""
+    def hold(self, environment: str, claim: Claim, *, wait: float = 0.0) -> AbstractContextManager[Held]:
+        """Holds the environment until the block ends, waiting up to `wait` seconds for whoever has it.
+
+        Raises BusyError naming the holder when somebody else still has it then.
+        """
+        ...
+
+    def tenure(self, environment: str) -> Tenure | None:
+        """Who holds it now, None when nobody does."""
+        ...
+
+    def clear(self, environment: str, claim: Claim) -> Tenure | None:
+        """Takes the lease from whoever has it, and gives what was taken; None when nobody had it.
+
+        The fence goes up, so that the former holder changes nothing any more. `claim` says who does it and why.
+        """
         ...
