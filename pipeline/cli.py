@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "build → integration → staging → prod; a stage whose evidence still stands is not run again",
     "stage": "one stage, for CI: build, integration, staging, prod",
     "promote": "judge a digest for an environment, roll it out, verify, record",
+    "rollback": "an environment back to the newest digest that ran well there",
     "approve": "say yes to a digest for an environment, signed, where the gate asks for it",
     "quarantine": "keep a digest out of every environment, or let it in again",
     "verify": "judge the evidence of a digest and explain; touches nothing",

@@ -129,6 +129,7 @@ class RolloutSettings(Table):
     bake: Seconds = 10.0
     drain_timeout: Seconds = 360.0
     healthy_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    busy: Literal["wait", "supersede", "refuse"] = "wait"
 
 
 class EnvironmentSettings(Table):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +16,15 @@ from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.clouds import CONTAINER, Cloud, cluster_name, service_name
 from pipeline.config import EnvironmentSettings, Settings
+from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.local.cloud import Desired
-from pipeline.model.digest import ImageRef
-from pipeline.model.rollout import RolloutPolicy
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.evidence import Evidence
+from pipeline.model.order import Ancestry, Order, Origin, judge_order
+from pipeline.model.policy import Override
+from pipeline.model.rollout import Busy, RolloutPolicy
+from pipeline.model.service import Previous
+from pipeline.model.task_definition import digest_in
 from pipeline.ports import Candidate, Say
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
@@ -28,7 +34,10 @@ _REVISION = "org.opencontainers.image.revision"
 
 @dataclass(frozen=True)
 class Place:
-    """An environment by `name`. `state` is `.pipeline`, `holder` who holds the lease. Nothing is asked beforehand."""
+    """An environment by `name`. `state` is `.pipeline`, `holder` who holds the lease. Nothing is asked beforehand.
+
+    `ancestry` compares commits; `older` is somebody's decision to let an older image in.
+    """
 
     name: str
     settings: Settings
@@ -36,6 +45,8 @@ class Place:
     records: Records
     state: Path
     holder: str
+    ancestry: Callable[[str, str], Ancestry]
+    older: Override | None = None
 
     @property
     def own(self) -> EnvironmentSettings:
@@ -88,6 +99,7 @@ class Place:
                 drain=told.drain_timeout,
                 stay_up=told.bake,
                 healthy_share=told.healthy_share,
+                busy=Busy(told.busy),
             ),
         )
 
@@ -105,14 +117,53 @@ class Place:
             base_url=self.url(),
             checks=self._checks(),
             platform_digests=facts.platform_digests,
+            last_good=self.last_good(),
         )
 
     def _checks(self) -> tuple[Check, ...]:
         version = Check(self.settings.app.version, expect_digest=True)
         return (version, *(Check(smoke.path, smoke.status) for smoke in self.own.smoke))
 
-    def settled(self, result: RolloutResult) -> None:
-        """Tells the cloud what runs here from now on."""
+    def running(self) -> frozenset[Digest]:
+        """The digests that run here now."""
+        tasks = [task for task in self.service.tasks() if task.alive]
+        return frozenset(Digest(found) for task in tasks if (found := task.image_digests.get(CONTAINER)))
+
+    def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
+        """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
+        ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
+        others = [self.records.origin(digest) for digest in sorted(running, key=str)]
+        known = [(other, self.ancestry(ours.commit, other.commit)) for other in others]
+        return judge_order(self.name, ours, known, self.older)
+
+    def last_good(self) -> Previous | None:
+        """What the last good deployment on record ran, as far as its task definition is still what it was."""
+        found = self.records.last_good(self.name)
+        definition = self.definition_of(found) if found else ""
+        return Previous(definition, digests=frozenset({found.subject})) if found and definition else None
+
+    def definition_of(self, deployment: Evidence) -> str:
+        """The ARN of the task definition that a recorded deployment ran; empty where it is gone, or runs another image.
+
+        A cluster that was made anew counts its revisions from one again.
+        """
+        facts = deployment.statement.facts.get("deployment", {})
+        arn = str(facts.get("task_definition", "")) if isinstance(facts, Mapping) else ""
+        try:
+            definition = self.service.task_definition(arn) if arn else {}
+        except ConfigurationError:
+            return ""
+        pinned = digest_in(definition, CONTAINER)
+        return arn if pinned == deployment.subject else ""
+
+    def settled(self, image: ImageRef, result: RolloutResult, say: Say) -> None:
+        """Tells the cloud what runs here from now on, and keeps the image from expiring."""
+        try:
+            self.records.protect(self.name, image)
+        except PipelineError as error:
+            say(
+                f"{image.digest.short} got no promoted-{self.name} tag, a lifecycle rule may expire it: {error.message}"
+            )
         definition = self.service.task_definition(result.task_definition)
         count = self.service.describe().desired
         self.cloud.settled(Desired(self.name, self.service.cluster, self.service.service, definition, count))

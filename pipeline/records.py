@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.evidence_export import fetch_bundles
 from pipeline.adapters.evidence_store import FileEvidenceStore
 from pipeline.adapters.mirror import MirroredStore, deliver
+from pipeline.adapters.promoted_tags import promoted, tag_promoted
 from pipeline.adapters.registry import OciRegistry
 from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
@@ -23,9 +24,12 @@ from pipeline.clouds import ENVIRONMENTS, Credentials
 from pipeline.config import Settings
 from pipeline.errors import UsageError
 from pipeline.gates import make_rules
-from pipeline.model.digest import ImageRef
+from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Evidence, Statement
 from pipeline.model.gate import weigh
+from pipeline.model.order import Origin
+from pipeline.model.rollback import Choice, choose, named
+from pipeline.model.rules import latest
 from pipeline.model.target import Tag, parse_target
 from pipeline.ports import EvidenceStore, Say
 from pipeline.runner import Rules
@@ -85,10 +89,48 @@ class Records:
         policy = self.rules.gates["prod"]
         return weigh(image.digest, self.evidence.collect(image), policy, SystemClock().now())
 
-    def commit(self, image: ImageRef) -> str:
-        """The commit that the image's build was recorded with, empty where there is none."""
-        builds = [found for found in self.weighed(image).accepted if found.statement.stage == "build"]
-        return str(builds[-1].statement.facts.get("commit", "")) if builds else ""
+    def origin(self, digest: Digest) -> Origin:
+        """Where an image comes from, by its build record; commit and time are unknown where there is none."""
+        found = self.weighed(ImageRef(self.repository, digest)).accepted
+        build = latest([each for each in found if each.statement.stage == "build"])
+        if build is None:
+            return Origin(digest)
+        return Origin(digest, str(build.statement.facts.get("commit", "")), build.statement.finished)
+
+    def rollback_choice(self, environment: str, running: frozenset[Digest]) -> Choice:
+        """What the environment goes back to from what is `running`, of all that was ever deployed there."""
+        return choose(
+            self._deployed(environment), self.rules.gates[environment], SystemClock().now(), running
+        )
+
+    def named(self, environment: str, digest: Digest) -> Choice:
+        """The last good deployment of a digest to the environment, as the target of a rollback."""
+        collected = self.evidence.collect(ImageRef(self.repository, digest))
+        return named(digest, collected, self.rules.gates[environment], SystemClock().now())
+
+    def last_good(self, environment: str) -> Evidence | None:
+        """The last good deployment to an environment. What was promoted last is looked at first."""
+        policy, now = self.rules.gates[environment], SystemClock().now()
+        singly = (choose([found], policy, now).target for found in self._deployed(environment))
+        return next(filter(None, singly), None)
+
+    def _deployed(self, environment: str) -> Iterator[tuple[Digest, Collected]]:
+        """Every digest with what is kept of it: by the time of its last promotion there, then all others."""
+        seen: set[Digest] = set()
+        for digests in (
+            lambda: promoted(self.registry, self.repository, environment),
+            self.evidence.subjects,
+        ):
+            for digest in digests():
+                if digest not in seen:
+                    seen.add(digest)
+                    yield digest, self.evidence.collect(ImageRef(self.repository, digest))
+
+    def protect(self, environment: str, image: ImageRef) -> None:
+        """Tags an image as promoted, here and where the environment pulls from: lifecycle rules know tags, not ECS."""
+        for repository in {self.repository, image.repository}:
+            registry = self._registry_of(repository)
+            tag_promoted(registry, ImageRef(repository, image.digest), environment, SystemClock().now())
 
     def newest(self, environment: str) -> Evidence | None:
         """The newest PASSED deployment to an environment, over all digests."""
@@ -108,8 +150,17 @@ class Records:
         login = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
         return f"{login} (key: {self.signing.name})"
 
-    def declare(self, image: ImageRef, stage: str, environment: str, result: str, reason: str) -> str:
-        """Signs a person's word, an approval or a quarantine, and attaches it; returns the record's `sha256:…`."""
+    def left(self, image: ImageRef, environment: str, to: Digest, reason: str) -> str:
+        """Signs that an environment went back from an image to another one; returns the record's `sha256:…`."""
+        return self.declare(image, "rollback", environment, "FAILED", reason, to=str(to))
+
+    def declare(
+        self, image: ImageRef, stage: str, environment: str, result: str, reason: str, **facts: str
+    ) -> str:
+        """Signs a person's word, such as an approval or a quarantine, and attaches it; returns the record's `sha256:…`.
+
+        `facts` go into the record beside the reason and who says so.
+        """
         now = SystemClock().now()
         said = Statement(
             app=self.settings.app.name,
@@ -120,7 +171,7 @@ class Records:
             run=self.run_id,
             started=now,
             finished=now,
-            facts={"reason": reason, "by": self.person},
+            facts={"reason": reason, "by": self.person, **facts},
         )
         return self.evidence.attach(image, said)
 

@@ -27,7 +27,7 @@ from pipeline.model.service import (
     primary_of,
     short,
 )
-from pipeline.model.task_definition import definition_for, differs
+from pipeline.model.task_definition import definition_for, differs, registrable
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, HttpProbe, OneOff, Progress, Service, TargetHealth
 from pipeline.waiting import poll
@@ -97,7 +97,7 @@ class _Run:
         if not differ and (found := attachable(live, live.task_definition)):
             self._attach(live, found.id, complete=found.rollout_state == "COMPLETED")
             return self._see_through()
-        desired = self._first_count(live)
+        desired = _first_count(self.spec, live)
         self._register(live, wanted)
         if self.spec.before and (ended := self._run_before()) is not None:
             return ended
@@ -128,7 +128,10 @@ class _Run:
     def _wanted(self, live: ServiceState) -> tuple[Mapping[str, Any], bool]:
         spec = self.spec
         current = self.calls.definition(live.task_definition)
-        wanted = definition_for(current, self.image, spec.container, spec.environment, spec.secrets)
+        if spec.definition:
+            wanted: Mapping[str, Any] = registrable(self.calls.definition(spec.definition))
+        else:
+            wanted = definition_for(current, self.image, spec.container, spec.environment, spec.secrets)
         return wanted, differs(current, wanted)
 
     def _attach(self, live: ServiceState, deployment: str, *, complete: bool) -> None:
@@ -140,31 +143,24 @@ class _Run:
         self.calls.progress.note(f"{short(self.definition)} {state}")
 
     def _register(self, live: ServiceState, wanted: Mapping[str, Any]) -> None:
-        service = self.calls.service
-        self.definition = self.calls.ask(lambda: service.register(wanted))
-        self.previous = self._before_us(live)
-        self.calls.progress.note(f"registered {short(self.definition)} with {self.image}")
-
-    def _first_count(self, live: ServiceState) -> int | None:
-        if live.desired > 0:
-            return None
-        if not self.spec.last_good:
-            return self.spec.desired
-        command = _command("update-service", live, "--desired-count", str(self.spec.desired))
-        raise ConfigurationError(
-            f"{live.arn} is scaled to zero, although {short(self.spec.last_good)} is on record as running there",
-            hint=f"scale it up first: {command}",
+        calls, again = self.calls, self.spec.definition
+        self.definition = (
+            calls.runnable(again) if again else calls.ask(lambda: calls.service.register(wanted))
         )
+        self.previous = self._before_us(live)
+        verb = "taking" if self.definition == again else "registered"
+        calls.progress.note(f"{verb} {short(self.definition)} with {self.image}")
 
     def _before_us(self, live: ServiceState) -> Previous | None:
         """The last good one on record, else the newest that worked; with the digests it is known by."""
         found = previous_of(live, self.definition)
         good = self.spec.last_good
-        if good and good != self.definition and (found is None or found.task_definition != good):
-            found = Previous(good)
+        if good and good.task_definition not in (self.definition, found.task_definition if found else ""):
+            found = good
         if found is None:
             return None
-        return replace(found, digests=self.calls.digests_of(found.task_definition, self.spec.container))
+        known = found.digests or self.calls.digests_of(found.task_definition, self.spec.container)
+        return replace(found, digests=known)
 
     def _run_before(self) -> RolloutResult | None:
         command, progress = " ".join(self.spec.before), self.calls.progress
@@ -289,8 +285,8 @@ class _WayBack:
         name = short(previous.task_definition)
         self.calls.progress.note(f"going back to {name}")
         ended = self.calls.ended_tasks()
-        deployment, known = self._begun(previous.task_definition)
-        aim = Aim(deployment, previous.task_definition, previous.digests, self.container, None, known, ended)
+        definition, deployment, known = self._begun(previous.task_definition)
+        aim = Aim(deployment, definition, previous.digests, self.container, None, known, ended)
         back, seen = self.calls.watch(replace(self.calls.policy, stay_up=0.0)).follow(aim)
         if back.action is Action.SUPERSEDED:
             return RolloutOutcome.SUPERSEDED, back.reason, seen
@@ -298,20 +294,21 @@ class _WayBack:
             raise self.stuck(seen.sight.service, f"going back to {name} failed: {back.reason.text}")
         return RolloutOutcome.ROLLED_BACK, Reason(f"went back to {name}, which serves again"), seen
 
-    def _begun(self, definition: str) -> tuple[str, frozenset[str]]:
-        """The deployment that leads back, found where ECS began it or begun by us, and those beside it."""
+    def _begun(self, definition: str) -> tuple[str, str, frozenset[str]]:
+        """The definition and deployment that lead back, found where ECS began it or begun by us; those beside it."""
         live = self.calls.live()
         primary = primary_of(live)
         if primary is not None and primary.task_definition == definition:
             deployment = primary.id
         else:
             try:
+                definition = self.calls.runnable(definition)
                 deployment = self.calls.update(definition)
             except ConfigurationError as error:
                 raise self.stuck(
                     live, f"going back to {short(definition)} failed: {error.message}"
                 ) from error
-        return deployment, frozenset(d.id for d in live.deployments if d.id != deployment)
+        return definition, deployment, frozenset(d.id for d in live.deployments if d.id != deployment)
 
     def to_zero(self, definition: str) -> Reason:
         """Scales a first rollout to zero and waits until nothing runs."""
@@ -341,6 +338,18 @@ class _WayBack:
             f"{self.step.reason.text}; {why}. Deployments of {live.arn} now: {state or 'none'}",
             hint=f"look: {_command('describe-services', live)}; then: {_command('update-service', live, *back)}",
         )
+
+
+def _first_count(spec: DeploySpec, live: ServiceState) -> int | None:
+    """The desired count to send: only for a service at zero where nothing is on record to have run."""
+    if live.desired > 0:
+        return None
+    if spec.last_good is None:
+        return spec.desired
+    raise ConfigurationError(
+        f"{live.arn} is scaled to zero, although {short(spec.last_good.task_definition)} is on record as running there",
+        hint=f"scale it up first: {_command('update-service', live, '--desired-count', str(spec.desired))}",
+    )
 
 
 def _command(verb: str, live: ServiceState, *arguments: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pipeline.errors import BusyError, PipelineError
 from pipeline.model.evidence import Evidence, Statement
-from pipeline.model.gate import Judgement, judge
+from pipeline.model.gate import Judgement, judge, judge_rollback
 from pipeline.model.policy import GatePolicy, Override, Requirement
 from pipeline.model.run import RunReport, StageReport
 from pipeline.model.verdict import Outcome, Reason, Verdict
@@ -58,6 +58,48 @@ class _Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class _Gatekeeper:
+    """Asks the gates, each with the plans that hold today."""
+
+    stages: Sequence[Stage]
+    rules: Rules
+    evidence: EvidenceStore
+    clock: Clock
+
+    def admission(self, stage: str, candidate: Candidate) -> Judgement:
+        """What the gate of `stage` says of the candidate now. The build's gate is always open."""
+        policy = self.rules.gates.get(stage)
+        if policy is None:
+            return Judgement(Verdict(stage, Outcome.PASSED))
+        return self._judge(candidate, policy)
+
+    def own_record(self, stage: Stage, plan: str, candidate: Candidate) -> Judgement:
+        policy = self.rules.standing[stage.name]
+        requirements = tuple(
+            replace(requirement, plan=plan) if requirement.stage == stage.name else requirement
+            for requirement in policy.requirements
+        )
+        return self._judge(candidate, replace(policy, requirements=requirements))
+
+    def back_to(self, candidate: Candidate, policy: GatePolicy) -> Judgement:
+        """Whether `policy`'s environment may go back to the candidate."""
+        collected = self.evidence.collect(candidate.ref)
+        return judge_rollback(candidate.ref.digest, collected, policy, self.clock.now())
+
+    def _judge(self, candidate: Candidate, policy: GatePolicy) -> Judgement:
+        collected = self.evidence.collect(candidate.ref)
+        wanted = tuple(self._with_plan(requirement, candidate) for requirement in policy.requirements)
+        return judge(candidate.ref.digest, collected, replace(policy, requirements=wanted), self.clock.now())
+
+    def _with_plan(self, requirement: Requirement, candidate: Candidate) -> Requirement:
+        """A build is not held to today's plan: an older digest may be promoted. Tests and load are."""
+        stage = next((stage for stage in self.stages if stage.name == requirement.stage), None)
+        if stage is None or requirement.stage == "build" or requirement.plan:
+            return requirement
+        return replace(requirement, plan=stage.plan(candidate).hash)
+
+
+@dataclass(frozen=True, slots=True)
 class Runner:
     """The loop over the stages, for one app and one run."""
 
@@ -94,12 +136,39 @@ class Runner:
                 break
         return RunReport(self.run_id, tuple(reports), candidate.image)
 
+    def roll_back(self, stage: Stage, candidate: Candidate, policy: GatePolicy) -> RunReport:
+        """Runs a rollback's stage, where `policy` (that of the environment's gate) lets it go back to the candidate."""
+        started = self.clock.now()
+        progress = self.observer.begin(stage.name)
+        try:
+            judgement = self._gates.back_to(candidate, policy)
+        except PipelineError as error:
+            report = self._undecided(stage, started, error)
+        else:
+            if judgement.verdict.passed:
+                plan, facts = stage.plan(candidate).hash, _facts_of(judgement)
+                attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, facts)
+                report, _ = self._attempt(attempt, progress)
+            else:
+                report = self._report(stage, started, judgement.verdict)
+        self.observer.end(report)
+        return RunReport(self.run_id, (report,), candidate.image)
+
+    def refused(self, stage: str, environment: str, reasons: tuple[Reason, ...]) -> RunReport:
+        """A run that was refused before any stage could begin."""
+        now = self.clock.now()
+        self.observer.begin(stage)
+        report = StageReport(stage, environment, Outcome.REFUSED, now, now, reasons=reasons)
+        self.observer.end(report)
+        return RunReport(self.run_id, (report,))
+
     def admission(self, stage: str, candidate: Candidate) -> Judgement:
         """What the gate of `stage` says of the candidate now. The build's gate is always open."""
-        policy = self.rules.gates.get(stage)
-        if policy is None:
-            return Judgement(Verdict(stage, Outcome.PASSED))
-        return self._judge(candidate, policy)
+        return self._gates.admission(stage, candidate)
+
+    @property
+    def _gates(self) -> _Gatekeeper:
+        return _Gatekeeper(self.stages, self.rules, self.evidence, self.clock)
 
     def _stage(
         self, stage: Stage, candidate: Candidate, override: Override | None, *, fresh: bool
@@ -133,6 +202,9 @@ class Runner:
             report = self._undecided(attempt.stage, attempt.started, error)
             report = replace(report, facts=attempt.facts, reasons=(*report.reasons, *attempt.forced))
             return self._recorded(report, attempt, attempt.candidate), attempt.candidate
+        if not result.began:  # nor does this
+            report = self._report(attempt.stage, attempt.started, result.verdict)
+            return replace(report, facts=result.facts, error_code=result.error_code), attempt.candidate
         candidate = replace(attempt.candidate, image=result.image or attempt.candidate.image)
         report = replace(
             self._report(attempt.stage, attempt.started, result.verdict),
@@ -154,7 +226,7 @@ class Runner:
         if image is None:
             return None
         known = replace(candidate, image=image)
-        judgement = self._own_record(stage, plan, known)
+        judgement = self._gates.own_record(stage, plan, known)
         if judgement.barred:
             return self._report(stage, now, Verdict(stage.name, Outcome.REFUSED, judgement.barred)), known
         if not judgement.verdict.passed or not stage.standing(known).passed:
@@ -170,26 +242,6 @@ class Runner:
             evidence=evidence.id,
         )
         return report, known
-
-    def _own_record(self, stage: Stage, plan: str, candidate: Candidate) -> Judgement:
-        policy = self.rules.standing[stage.name]
-        requirements = tuple(
-            replace(requirement, plan=plan) if requirement.stage == stage.name else requirement
-            for requirement in policy.requirements
-        )
-        return self._judge(candidate, replace(policy, requirements=requirements))
-
-    def _judge(self, candidate: Candidate, policy: GatePolicy) -> Judgement:
-        collected = self.evidence.collect(candidate.ref)
-        wanted = tuple(self._with_plan(requirement, candidate) for requirement in policy.requirements)
-        return judge(candidate.ref.digest, collected, replace(policy, requirements=wanted), self.clock.now())
-
-    def _with_plan(self, requirement: Requirement, candidate: Candidate) -> Requirement:
-        """A build is not held to today's plan: an older digest may be promoted. Tests and load are."""
-        stage = next((stage for stage in self.stages if stage.name == requirement.stage), None)
-        if stage is None or requirement.stage == "build" or requirement.plan:
-            return requirement
-        return replace(requirement, plan=stage.plan(candidate).hash)
 
     def _undecided(self, stage: Stage, started: datetime, error: PipelineError) -> StageReport:
         verdict = Verdict(stage.name, Outcome.UNDECIDED, (Reason(error.message, error.hint),))

@@ -23,8 +23,8 @@ from pipeline.model.rollout import (
     next_step,
     observe,
 )
-from pipeline.model.service import ServiceState, primary_of
-from pipeline.model.task_definition import digest_in
+from pipeline.model.service import ServiceState, primary_of, short
+from pipeline.model.task_definition import digest_in, registrable
 from pipeline.ports import Clock, HttpAnswer, HttpProbe, Progress, Service, TargetHealth
 
 _T = TypeVar("_T")
@@ -180,6 +180,14 @@ class Calls:
     def definition(self, arn: str) -> Mapping[str, Any]:
         """A task definition as DescribeTaskDefinition gives it."""
         return self.ask(lambda: self.service.task_definition(arn))
+
+    def runnable(self, arn: str) -> str:
+        """The definition where ECS still runs it; one that was deregistered is registered anew, key for key."""
+        found = self.definition(arn)
+        if found.get("status", "ACTIVE") == "ACTIVE":
+            return arn
+        self.progress.note(f"{short(arn)} was deregistered; registering the same again")
+        return self.ask(lambda: self.service.register(registrable(found)))
 
     def watch(self, policy: RolloutPolicy) -> Watch:
         """A watch that starts now."""

@@ -28,12 +28,16 @@ from pipeline.clouds import (
     open_cloud,
 )
 from pipeline.config import RequirementSettings, Settings, load
+from pipeline.errors import PipelineError
 from pipeline.gates import load_limits
 from pipeline.glance import Glance, glance
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected
 from pipeline.model.load import GeneratorLimits, LoadShape
+from pipeline.model.policy import Override
+from pipeline.model.rollback import nothing_good
 from pipeline.model.run import RunReport
+from pipeline.model.verdict import Outcome
 from pipeline.places import Place
 from pipeline.ports import Candidate, IntegrationSandbox, Source, Stage
 from pipeline.records import Records
@@ -45,6 +49,7 @@ from stages.build import BuildPlan, BuildStage
 from stages.deployment import Environment
 from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
+from stages.rollback import RollbackStage
 from stages.staging import LoadPlan, StagingStage
 
 _MIB = 1024 * 1024
@@ -103,6 +108,7 @@ class Session:
     signing: Signing
     watcher: Watcher
     run_id: str
+    older: Override | None = None
 
     @property
     def directory(self) -> Path:
@@ -137,9 +143,45 @@ class Session:
         )
 
     def candidate(self, text: str) -> Candidate:
-        """The image that a person means, with the commit it was built from. The errors are `Records.image`'s."""
+        """The image that a person means, with what it was built from and when. The errors are `Records.image`'s."""
         image = self.records.image(text)
-        return Candidate(Source(self.records.commit(image)), image)
+        origin = self.records.origin(image.digest)
+        return Candidate(Source(origin.commit, built_at=origin.built), image)
+
+    def roll_back(self, name: str, to: str, reason: str) -> RunReport:
+        """Takes an environment back to the image that `to` means, or without one to the newest good one on record.
+
+        What it leaves is marked, so that the next run does not bring it back.
+        """
+        place, records = make_place(self, name), self.records
+        running = place.running()
+        choice = (
+            records.named(name, records.image(to).digest) if to else records.rollback_choice(name, running)
+        )
+        for passed_over in choice.passed_over:
+            self.project.terminal.tell(f"passed over: {passed_over.text}")
+        if choice.target is None:
+            return self.runner.refused("rollback", name, choice.passed_over or (nothing_good(name),))
+        image = ImageRef(records.repository, choice.target.subject)
+        definition = place.definition_of(choice.target)
+        stage = RollbackStage(make_environment(self, name), definition, reason, records.person)
+        report = self.runner.roll_back(stage, Candidate(Source(""), image), records.rules.gates[name])
+        if report.outcome is Outcome.PASSED:
+            for left in sorted(running - {image.digest}, key=str):
+                self._left(ImageRef(records.repository, left), name, image, reason)
+        return report
+
+    def _left(self, image: ImageRef, name: str, to: ImageRef, reason: str) -> None:
+        terminal = self.project.terminal
+        try:
+            self.records.left(image, name, to.digest, reason)
+        except PipelineError as error:
+            terminal.tell(f"{image.digest.short} was left and could not be marked so: {error.message}")
+        else:
+            terminal.tell(
+                f"{image.digest.short} was left: it is not promoted to {name} again without --force. To keep it out of "
+                f"every environment: python -m pipeline quarantine {image.digest} --reason TEXT"
+            )
 
     def glance(self, name: str) -> Glance:
         """What the environment looks like now, against what is on record of it."""
@@ -261,7 +303,14 @@ def make_place(session: Session, name: str) -> Place:
     """An environment as a place to roll out to."""
     project = session.project
     return Place(
-        name, project.settings, session.cloud, session.records, project.state, f"run {session.run_id}"
+        name,
+        project.settings,
+        session.cloud,
+        session.records,
+        project.state,
+        f"run {session.run_id}",
+        Git(project.root, Processes()).ancestry,
+        session.older,
     )
 
 
@@ -275,6 +324,7 @@ def make_environment(session: Session, name: str) -> Environment:
         shape=place.shape,
         rollout=place.rollout,
         spec=place.spec,
+        order=place.order,
         settled=place.settled,
         held=place.held,
         delivered=place.delivered,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.errors import ExitCode
-from pipeline.model.digest import ImageRef
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.order import Order
 from pipeline.model.service import TaskState
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, Progress, Say, Service
+from pipeline.ports import Candidate, Progress, Say, Service, StageResult
 from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
 
 _OUTCOMES: Mapping[RolloutOutcome, tuple[Outcome, ExitCode | None]] = {
@@ -28,9 +29,9 @@ class Environment:
     """One environment: how to roll out there, and whom to tell of what runs there afterwards.
 
     `shape` is what of its settings makes another plan (JSON values); `spec` makes the rollout's settings for a
-    candidate; `settled` is called after each good rollout; `base_url` gives the load balancer's front; `held` holds
-    the environment's lease, saying why; `delivered` takes the image to where the environment pulls from. Nothing is
-    asked of the cloud before it is needed.
+    candidate; `order` judges whether it may replace what runs; `settled` is called after each good rollout; `base_url`
+    gives the load balancer's front; `held` holds the environment's lease, saying why; `delivered` takes the image to
+    where the environment pulls from. Nothing is asked of the cloud before it is needed.
     """
 
     name: str
@@ -39,16 +40,32 @@ class Environment:
     shape: Mapping[str, Any]
     rollout: Callable[[], Rollout]
     spec: Callable[[Candidate], DeploySpec]
-    settled: Callable[[RolloutResult], None]
+    order: Callable[[Candidate, frozenset[Digest]], Order]
+    settled: Callable[[ImageRef, RolloutResult, Say], None]
     held: Callable[[str], AbstractContextManager[None]]
     delivered: Callable[[ImageRef, Say], ImageRef]
 
     def deploy(self, candidate: Candidate, progress: Progress) -> Deployed:
-        """Rolls out and verifies; the exceptions are `Rollout.deploy`'s."""
+        """Rolls out and verifies, unless something newer runs; the exceptions are `Rollout.deploy`'s."""
+        running = _running(_alive(self.rollout().service), self.container)
+        order = self.order(candidate, running)
+        if not order.verdict.passed:
+            return Deployed(order.verdict, None, {"order": dict(order.facts)}, began=False)
+        deployed = self._deploy(candidate, self.spec(candidate), progress)
+        return replace(deployed, facts={**deployed.facts, "order": dict(order.facts)})
+
+    def restore(self, candidate: Candidate, definition: str, progress: Progress) -> Deployed:
+        """Rolls out what ran here before, by the task definition it ran with where `definition` names it.
+
+        Older is what is wanted here: the order is not asked. The exceptions are `Rollout.deploy`'s.
+        """
+        return self._deploy(candidate, replace(self.spec(candidate), definition=definition), progress)
+
+    def _deploy(self, candidate: Candidate, spec: DeploySpec, progress: Progress) -> Deployed:
         image = self.delivered(candidate.ref, progress.note)
-        result = self.rollout().deploy(image, self.spec(candidate), progress)
+        result = self.rollout().deploy(image, spec, progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
-            self.settled(result)
+            self.settled(image, result, progress.note)
         outcome, code = _OUTCOMES[result.outcome]
         return Deployed(Verdict(self.name, outcome, result.reasons), code, result.facts)
 
@@ -88,10 +105,23 @@ def _alive(service: Service) -> list[TaskState]:
     return [task for task in service.tasks() if task.alive]
 
 
+def _running(tasks: Sequence[TaskState], container: str) -> frozenset[Digest]:
+    """The digests that tasks are known to run."""
+    return frozenset(Digest(found) for task in tasks if (found := task.image_digests.get(container)))
+
+
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """How a rollout ended, as a stage reports it."""
+    """How a rollout ended, as a stage reports it. `began` False: it was refused before anything was done."""
 
     verdict: Verdict
     error_code: ExitCode | None
     facts: Mapping[str, Any]
+    began: bool = True
+
+    @property
+    def result(self) -> StageResult:
+        """The same as a stage's result."""
+        return StageResult(
+            self.verdict, {"deployment": dict(self.facts)}, error_code=self.error_code, began=self.began
+        )

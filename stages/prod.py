@@ -40,7 +40,4 @@ class ProdStage:
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out, verifies through the load balancer."""
         with self.target.held(f"rollout of {candidate.ref.digest.short}"):
-            deployed = self.target.deploy(candidate, progress)
-        return StageResult(
-            deployed.verdict, facts={"deployment": dict(deployed.facts)}, error_code=deployed.error_code
-        )
+            return self.target.deploy(candidate, progress).result

@@ -77,7 +77,7 @@ class StagingStage:
             deployed = self.target.deploy(candidate, progress)
             facts = {"deployment": dict(deployed.facts)}
             if not deployed.verdict.passed:
-                return StageResult(deployed.verdict, facts, error_code=deployed.error_code)
+                return deployed.result
             summary = self._load(progress)
             after = self.target.runs(candidate)
         verdict = judge_load(summary, self.load.limits, self.load.generator)

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.errors import UnavailableError, UndecidedError
+from pipeline.model.order import Ancestry
 from pipeline.ports import Command, CommandRunner, Finished, Source
 
 _SECONDS = 30.0
@@ -34,6 +35,25 @@ class Git:
             committed_at=datetime.fromisoformat(when) if when else None,
             url=_without_credentials(self._line("config", "--get", "remote.origin.url")),
         )
+
+    def ancestry(self, ours: str, theirs: str) -> Ancestry:
+        """How commit `ours` stands to commit `theirs`; UNKNOWN where either is empty or not in this repository."""
+        if not ours or not theirs:
+            return Ancestry.UNKNOWN
+        if ours == theirs:
+            return Ancestry.SAME
+        before, after = self._is_ancestor(ours, theirs), self._is_ancestor(theirs, ours)
+        if before is None or after is None:
+            return Ancestry.UNKNOWN
+        return Ancestry.BEFORE if before else Ancestry.AFTER if after else Ancestry.APART
+
+    def _is_ancestor(self, one: str, other: str) -> bool | None:
+        """None where git does not know: a shallow clone, another repository, or no git at all."""
+        try:
+            done = self._git("merge-base", "--is-ancestor", one, other)
+        except UnavailableError:
+            return None
+        return {0: True, 1: False}.get(done.exit_code)
 
     def _changes(self) -> tuple[str, ...]:
         done = self._git("status", "--porcelain=v1", "-z", "--no-renames")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from pipeline.commands.reporting import finish
@@ -18,30 +20,49 @@ from pipeline.terminal import Invocation
 @click.option(
     "--force", is_flag=True, help="Go past a gate that refuses; asks for --reason, and is recorded."
 )
-@click.option("--reason", default="", help="Why the gate is overridden.")
+@click.option(
+    "--allow-older", "older", is_flag=True, help="Let it replace something newer; asks for --reason as well."
+)
+@click.option("--reason", default="", help="Why the gate is overridden, or something newer replaced.")
 @click.pass_obj
 def command(
-    invocation: Invocation, digest: str, environment: str, reason: str, *, fresh: bool, force: bool
+    invocation: Invocation,
+    /,
+    digest: str,
+    environment: str,
+    reason: str,
+    **asked: bool,
 ) -> int:
     """Judges the digest's evidence for ENVIRONMENT, rolls it out, verifies, records.
 
     DIGEST is sha256:…, a unique prefix of at least 12 hex digits, or repository@sha256:…; never a tag. --force does not
-    get past a quarantine, a revocation, or a digest that nobody who is trusted has built.
+    get past a quarantine, a revocation, or a digest that nobody who is trusted has built. What is older than what runs
+    there (by git, else by build time) is refused without --allow-older.
     """
     from pipeline.wiring import Project
 
-    _check(reason, force=force)
+    force, older = asked["force"], asked["older"]
+    _check(reason, {"--force": force, "--allow-older": older})
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((environment,)) as session:
-        override = Override(reason.strip(), session.records.person) if force else None
+        said = Override(reason.strip(), session.records.person)
+        session = replace(session, older=said if older else None)
         report = session.runner.run(
-            session.candidate(digest), only=(environment,), fresh=fresh, override=override
+            session.candidate(digest),
+            only=(environment,),
+            fresh=asked["fresh"],
+            override=said if force else None,
         )
     return finish(invocation.terminal, session, report, "promote", environment=environment)
 
 
-def _check(reason: str, *, force: bool) -> None:
-    if force and not reason.strip():
-        raise UsageError("--force without a reason", hint="say why: --force --reason TEXT; it is recorded")
-    if reason and not force:
-        raise UsageError("--reason goes with --force", hint="add --force, or leave the reason out")
+def _check(reason: str, overrides: dict[str, bool]) -> None:
+    given = [option for option, asked in overrides.items() if asked]
+    if given and not reason.strip():
+        raise UsageError(
+            f"{given[0]} without a reason", hint=f"say why: {given[0]} --reason TEXT; it is recorded"
+        )
+    if reason and not given:
+        raise UsageError(
+            f"--reason goes with {' or '.join(overrides)}", hint="add one of them, or leave the reason out"
+        )

@@ -43,12 +43,14 @@ class Source:
     """The work tree a build starts from.
 
     `commit` is 40 hex digits, or empty outside git; `changed` the paths that differ from it, relative to the root.
+    `built_at` is set where an image was named instead of a work tree: when that was built.
     """
 
     commit: str
     changed: tuple[str, ...] = ()
     committed_at: datetime | None = None
     url: str = ""
+    built_at: datetime | None = None
 
     @property
     def dirty(self) -> bool:
@@ -92,7 +94,8 @@ class StageResult:
     """What a stage found: the verdict with its reasons, facts for the record, metrics for the gate.
 
     `facts` holds JSON values. `metrics` maps a name to a finite number. The build sets `image`. `error_code` is set
-    when the outcome alone does not give the process's exit code (rolled back, superseded, stuck).
+    when the outcome alone does not give the process's exit code (rolled back, superseded, stuck). `began` False: it was
+    refused before anything was done, so it is no run and takes nothing away from what is on record.
     """
 
     verdict: Verdict
@@ -100,6 +103,7 @@ class StageResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     image: ImageRef | None = None
     error_code: ExitCode | None = None
+    began: bool = True
 
     @property
     def outcome(self) -> Outcome:

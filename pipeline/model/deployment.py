@@ -32,7 +32,8 @@ class DeploySpec:
     `container` gets the image, `environment` (values) and `secrets` (ARNs). `desired` is the number of tasks of a
     first rollout. `before` is a command to run once with the new definition before the service is touched.
     `checks` are asked at `base_url`. `platform_digests` are the digests of an index's platform manifests.
-    `last_good` is the task definition of the last rollout on record that succeeded, empty where there is none.
+    `last_good` is what the last rollout on record that succeeded ran, None where there is none. `definition` is the ARN
+    of a task definition to run again as it is, instead of the live one with another image and the declared keys.
     """
 
     container: str
@@ -43,7 +44,8 @@ class DeploySpec:
     base_url: str = ""
     checks: tuple[Check, ...] = ()
     platform_digests: tuple[Digest, ...] = ()
-    last_good: str = ""
+    last_good: Previous | None = None
+    definition: str = ""
 
 
 class RolloutOutcome(Enum):

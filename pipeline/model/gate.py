@@ -10,7 +10,8 @@ The rules are the functions in OF_RECORD, OF_STAGE, OF_GATE and OF_IMAGE of
 4. Every limit is met by a recorded metric; missing, bool or not finite denies.
 5. It was admitted on the accepted predecessor's record, which had finished before it started.
 6. This machine knows of no newer run that did not pass.
-7. Where an approval is asked for, one stands for this environment; the environment is not frozen.
+7. Where an approval is asked for, one stands for this environment; the environment is not frozen, and nobody has
+   rolled the image back from it since it was last deployed there.
 8. The image is neither revoked nor quarantined. No override lifts this one.
 """
 
@@ -23,10 +24,18 @@ from datetime import datetime
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence, Ignored
 from pipeline.model.policy import GatePolicy
-from pipeline.model.rules import OF_GATE, OF_IMAGE, OF_RECORD, OF_STAGE, Case, age_order, latest, required
+from pipeline.model.rules import (
+    OF_GATE,
+    OF_IMAGE,
+    OF_RECORD,
+    OF_STAGE,
+    Case,
+    age_order,
+    deployments,
+    latest,
+    required,
+)
 from pipeline.model.verdict import Outcome, Reason, Verdict
-
-DEPLOYMENTS = ("prod", "rollback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,8 @@ class Judgement:
     """The verdict, the record each stage was admitted on, and what was left out of account.
 
     `barred` are the reasons about the image itself; `firm` are these, and that nobody we trust says to have built it:
-    reasons that no override lifts. `policy` is the hash of the rules that were judged by.
+    reasons that no override lifts. `policy` is the hash of the rules that were judged by. `last` is, of a rollback's
+    judgement, the newest deployment to the environment, good or not.
     """
 
     verdict: Verdict
@@ -43,6 +53,7 @@ class Judgement:
     barred: tuple[Reason, ...] = ()
     firm: tuple[Reason, ...] = ()
     policy: str = ""
+    last: Evidence | None = None
 
 
 def judge(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Judgement:
@@ -69,13 +80,8 @@ def judge_rollback(subject: Digest, collected: Collected, policy: GatePolicy, no
     """
     case = _case(subject, collected, policy, now)
     barred = tuple(reason for check in OF_IMAGE for reason in check(case))
-    good = [
-        found
-        for found in case.counting
-        if found.statement.stage in DEPLOYMENTS
-        and found.statement.environment == policy.environment
-        and found.statement.result == "PASSED"
-    ]
+    known = deployments(case.counting, policy.environment)
+    good = [found for found in known if found.statement.result == "PASSED"]
     reasons = barred
     if not good:
         text = f"{subject.short} has no good deployment to {policy.environment} on record"
@@ -83,7 +89,7 @@ def judge_rollback(subject: Digest, collected: Collected, policy: GatePolicy, no
         reasons = (*barred, Reason(text, remedy))
     verdict = Verdict(policy.gate, Outcome.REFUSED if reasons else Outcome.PASSED, reasons)
     accepted = {"prod": max(good, key=age_order)} if good else {}
-    return Judgement(verdict, accepted, case.ignored, barred, reasons, policy.hash)
+    return Judgement(verdict, accepted, case.ignored, barred, reasons, policy.hash, latest(known))
 
 
 def weigh(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Collected:

@@ -228,6 +228,22 @@ def is_not_frozen(case: Case) -> Iterator[Reason]:
             )
 
 
+def was_not_rolled_back(case: Case) -> Iterator[Reason]:
+    """Somebody took it out of the environment on purpose; the next run of a pipeline must not put it back in.
+
+    Only a good deployment since lifts that: a failed one shows the opposite.
+    """
+    known = deployments([*case.counting, *case.witnessed], case.policy.environment)
+    word = latest([found for found in known if found.statement.result == "PASSED" or was_left(found)])
+    if word and was_left(word):
+        said, environment = word.statement.facts, case.policy.environment
+        when = f"{word.statement.finished:%Y-%m-%d %H:%M:%S} UTC"
+        why = str(said.get("reason", "")) or "no reason was given"
+        text = f"{case.subject.short} was rolled back from {environment} at {when} by {said.get('by', '?')}: {why}"
+        remedy = f"python -m pipeline promote {case.subject} {environment} --force --reason TEXT"
+        yield Reason(text, f"promote another digest; if it is good after all: {remedy}")
+
+
 # What an image is kept out for.
 
 
@@ -276,7 +292,13 @@ OF_STAGE: tuple[StageCheck, ...] = (
     started_after_them,
     has_no_newer_failure_here,
 )
-OF_GATE: tuple[GateCheck, ...] = (asks_for_something, is_approved, approval_is_young_enough, is_not_frozen)
+OF_GATE: tuple[GateCheck, ...] = (
+    asks_for_something,
+    is_approved,
+    approval_is_young_enough,
+    is_not_frozen,
+    was_not_rolled_back,
+)
 OF_IMAGE: tuple[GateCheck, ...] = (image_is_not_revoked, image_is_not_quarantined)
 
 
@@ -288,6 +310,21 @@ def required(records: Sequence[Evidence], requirement: Requirement) -> list[Evid
         if found.statement.stage == requirement.stage
         and requirement.environment in ("", found.statement.environment)
     ]
+
+
+def deployments(records: Sequence[Evidence], environment: str) -> list[Evidence]:
+    """The records of rollouts and rollbacks in an environment, whatever their result."""
+    return [
+        found
+        for found in records
+        if found.statement.environment == environment and found.statement.stage in (environment, "rollback")
+    ]
+
+
+def was_left(evidence: Evidence) -> bool:
+    """Whether it says that an environment went back from this image to another one, which its facts name."""
+    statement = evidence.statement
+    return statement.stage == "rollback" and statement.result != "PASSED" and bool(statement.facts.get("to"))
 
 
 def latest(records: Sequence[Evidence]) -> Evidence | None:

@@ -24,6 +24,16 @@ READ_ONLY = frozenset(
 """What DescribeTaskDefinition adds and RegisterTaskDefinition does not take."""
 
 
+def registrable(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A described definition with the keys alone that RegisterTaskDefinition takes; tags of AWS's own are left out."""
+    wanted = {key: value for key, value in described.items() if key not in READ_ONLY}
+    if "tags" in wanted:
+        wanted["tags"] = [tag for tag in wanted["tags"] if not str(tag.get("key", "")).startswith("aws:")]
+        if not wanted["tags"]:
+            del wanted["tags"]
+    return wanted
+
+
 def definition_for(
     live: Mapping[str, Any],
     image: ImageRef,
@@ -36,11 +46,7 @@ def definition_for(
     `secrets` maps a variable to the ARN it comes from. A key that moves from one kind to the other is taken out of the
     first. Everything else stays as it is, in its order. Raises ConfigurationError when no container has that name.
     """
-    wanted = {key: value for key, value in live.items() if key not in READ_ONLY}
-    if "tags" in wanted:
-        wanted["tags"] = [tag for tag in wanted["tags"] if not str(tag.get("key", "")).startswith("aws:")]
-        if not wanted["tags"]:
-            del wanted["tags"]
+    wanted = registrable(live)
     containers = list(live.get("containerDefinitions", ()))
     names = [str(entry.get("name", "")) for entry in containers]
     if container not in names:

@@ -25,11 +25,15 @@ def statement_of(stage: str, **changes: object) -> Statement:
 
 
 class MemoryEvidenceStore:
-    """`pipeline.ports.EvidenceStore` without a disk, signed by KEY. `broken`, when set, is raised by `attach`."""
+    """`pipeline.ports.EvidenceStore` without a disk, signed by KEY. `broken` and `unreadable`, when set, are raised.
+
+    The first by `attach`, the other by `collect`.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[Digest, list[Evidence]] = {}
         self.broken: Exception | None = None
+        self.unreadable: Exception | None = None
 
     def attach(self, subject: ImageRef, statement: Statement) -> str:
         if self.broken:
@@ -41,6 +45,8 @@ class MemoryEvidenceStore:
         return name
 
     def collect(self, subject: ImageRef) -> Collected:
+        if self.unreadable:
+            raise self.unreadable
         return Collected(tuple(self._kept.get(subject.digest, ())))
 
     def subjects(self) -> Sequence[Digest]:

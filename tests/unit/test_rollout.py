@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import BusyError, ConfigurationError, StuckError, UnavailableError
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import Busy, RolloutPolicy
+from pipeline.model.service import Previous
 from pipeline.ports import HttpAnswer, OneOff
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutOutcome, RolloutResult
 from tests.fakes.clock import FakeClock
@@ -418,7 +419,7 @@ def test_a_service_that_somebody_scaled_to_zero_is_not_scaled_up_silently() -> N
     scene = Scene()
     scene.ecs.update(scene.ecs.current, desired=0)
     with pytest.raises(ConfigurationError, match="scaled to zero") as caught:
-        scene.deploy(spec=replace(SPEC, last_good=scene.ecs.current))
+        scene.deploy(spec=replace(SPEC, last_good=Previous(scene.ecs.current)))
     assert "--desired-count 2" in caught.value.hint
     assert len(scene.ecs.updates) == 1
 
@@ -487,7 +488,7 @@ def test_a_digest_that_already_runs_badly_goes_back_to_the_last_good_one() -> No
     for task in scene.ecs._tasks.values():
         task.behaviour.status = 500
     scene.ecs.behave(OLD)
-    result = scene.deploy(spec=replace(SPEC, last_good=good))
+    result = scene.deploy(spec=replace(SPEC, last_good=Previous(good)))
     assert result.outcome is RolloutOutcome.ROLLED_BACK
     assert scene.serves == {str(OLD)}
 
@@ -543,7 +544,7 @@ def test_the_last_good_one_on_record_is_preferred_to_the_previous_one() -> None:
     scene.clock.advance(60)
     scene.ecs.behave(NEW, **BAD_IMAGES["exited"])
     scene.ecs.breaker = False
-    scene.deploy(spec=replace(SPEC, last_good=good))
+    scene.deploy(spec=replace(SPEC, last_good=Previous(good)))
     assert scene.serves == {str(OLD)}
 
 

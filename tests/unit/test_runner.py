@@ -31,6 +31,7 @@ class FakeStage:
     plan_error: Exception | None = None
     stands: bool = True
     error_code: ExitCode | None = None
+    begins: bool = True
     runs: int = 0
 
     def plan(self, candidate: Candidate) -> Plan:
@@ -48,7 +49,7 @@ class FakeStage:
             raise self.error
         verdict = Verdict(self.name, self.outcome, (Reason(f"{self.name} says so", "do this"),))
         image = IMAGE if self.name == "build" else None
-        return StageResult(verdict, {"n": self.runs}, self.metrics, image, self.error_code)
+        return StageResult(verdict, {"n": self.runs}, self.metrics, image, self.error_code, self.begins)
 
 
 class Lines:
@@ -132,6 +133,72 @@ def test_four_stages_pass_one_digest_on(world: World) -> None:
     assert outcomes(report) == [(name, Outcome.PASSED, False) for name in STAGES]
     assert (report.image, report.exit_code, report.outcome) == (IMAGE, ExitCode.DONE, Outcome.PASSED)
     assert world.watching.begun == list(STAGES)
+
+
+def test_what_was_refused_before_it_began_is_told_and_leaves_no_record(world: World) -> None:
+    world.run()
+    world.stages["prod"].outcome, world.stages["prod"].begins = Outcome.REFUSED, False
+    before = world.store.collect(IMAGE)
+    report = world.run("prod", built=True, fresh=True)
+    assert (report.exit_code, report.stages[0].evidence) == (ExitCode.REFUSED, "")
+    assert report.stages[0].reasons == (Reason("prod says so", "do this"),)
+    assert report.stages[0].facts == {"n": 2}
+    assert world.store.collect(IMAGE) == before
+
+
+PROD = GatePolicy("prod", "shop", (), environment="prod", trust=TRUST)
+
+
+def back(world: World, **stage: Any) -> RunReport:
+    rollback = FakeStage("rollback", world.clock, "prod", **stage)
+    return world.runner().roll_back(rollback, Candidate(Source(""), IMAGE), PROD)
+
+
+def deployed(world: World, **changes: Any) -> str:
+    now = world.clock.now()
+    said = statement_of("prod", environment="prod", started=now, finished=now, **changes)
+    return world.store.attach(IMAGE, said)
+
+
+def test_a_rollback_stands_on_the_good_deployment_it_goes_back_to(world: World) -> None:
+    good = deployed(world)
+    report = back(world)
+    assert (report.outcome, report.image) == (Outcome.PASSED, IMAGE)
+    recorded = [found for found in world.store.collect(IMAGE).accepted if found.statement.stage == "rollback"]
+    assert [found.id for found in recorded] == [report.stages[0].evidence]
+    assert recorded[0].statement.inputs == {"prod": good}
+    assert recorded[0].statement.facts["policy"] == PROD.hash
+    assert world.watching.begun == ["rollback"]
+    assert world.watching.ended == list(report.stages)
+
+
+def test_a_rollback_to_what_never_ran_well_there_does_not_begin(world: World) -> None:
+    deployed(world, result="FAILED")
+    report = back(world)
+    assert report.exit_code is ExitCode.REFUSED
+    assert "no good deployment to prod on record" in report.stages[0].reasons[0].text
+    assert len(world.store.collect(IMAGE).accepted) == 1
+
+
+def test_a_rollback_whose_evidence_cannot_be_read_is_not_begun(world: World) -> None:
+    world.store.unreadable = UnavailableError("the registry does not answer", hint="start it")
+    report = back(world)
+    assert (report.outcome, report.exit_code) == (Outcome.UNDECIDED, ExitCode.UNAVAILABLE)
+
+
+def test_a_rollback_that_fails_is_on_record(world: World) -> None:
+    deployed(world)
+    report = back(world, outcome=Outcome.REFUSED, error_code=ExitCode.ROLLED_BACK)
+    assert report.exit_code is ExitCode.ROLLED_BACK
+    newest = world.store.collect(IMAGE).accepted[-1].statement
+    assert (newest.stage, newest.result) == ("rollback", "FAILED")
+
+
+def test_nothing_to_go_back_to_is_a_refusal_with_the_reasons(world: World) -> None:
+    report = world.runner().refused("rollback", "prod", (Reason("nothing good", "promote one"),))
+    assert (report.exit_code, report.image) == (ExitCode.REFUSED, None)
+    assert report.stages[0].reasons == (Reason("nothing good", "promote one"),)
+    assert world.watching.ended == list(report.stages)
 
 
 def test_every_record_names_the_evidence_it_was_admitted_on(world: World) -> None:

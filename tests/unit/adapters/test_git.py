@@ -9,6 +9,7 @@ import pytest
 from pipeline.adapters.git import Git
 from pipeline.adapters.process import Processes
 from pipeline.errors import UnavailableError, UndecidedError
+from pipeline.model.order import Ancestry
 from pipeline.ports import Command, Finished, Source
 
 
@@ -75,3 +76,33 @@ def test_a_tree_of_which_git_does_not_tell_what_changed_is_not_called_clean(tree
     (tree / ".git" / "index").write_bytes(b"broken")
     with pytest.raises(UndecidedError, match="not committed"):
         source(tree)
+
+
+def test_how_one_commit_stands_to_another(tree: Path) -> None:
+    first = git(tree, "rev-parse", "HEAD")
+    git(tree, "commit", "-q", "--allow-empty", "-m", "second")
+    second = git(tree, "rev-parse", "HEAD")
+    git(tree, "checkout", "-q", "-b", "aside", first)
+    git(tree, "commit", "-q", "--allow-empty", "-m", "aside")
+    aside = git(tree, "rev-parse", "HEAD")
+    ancestry = Git(tree, Processes()).ancestry
+    assert ancestry(first, second) is Ancestry.BEFORE
+    assert ancestry(second, first) is Ancestry.AFTER
+    assert ancestry(second, second) is Ancestry.SAME
+    assert ancestry(second, aside) is Ancestry.APART
+
+
+def test_commits_that_git_does_not_have_are_not_known(tree: Path, tmp_path: Path) -> None:
+    first = git(tree, "rev-parse", "HEAD")
+    ancestry = Git(tree, Processes()).ancestry
+    assert ancestry(first, "1" * 40) is Ancestry.UNKNOWN
+    assert ancestry("", first) is Ancestry.UNKNOWN
+    assert ancestry(first, "") is Ancestry.UNKNOWN
+
+
+def test_without_git_no_order_is_known() -> None:
+    class NoGit:
+        def run(self, command: Command) -> Finished:
+            raise UnavailableError("program not found: git", hint="install git")
+
+    assert Git(Path("/"), NoGit()).ancestry("1" * 40, "2" * 40) is Ancestry.UNKNOWN

@@ -25,10 +25,11 @@ NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)  # a Friday
 IMAGE, OTHER = Digest("sha256:" + "a" * 64), Digest("sha256:" + "b" * 64)
 CI, QA, STRANGER = ("SHA256:" + letter * 43 for letter in "CQS")
 TRUST = (
-    Trust("ci", CI, frozenset({"build", "integration", "staging", "prod", "quarantine"})),
+    Trust("ci", CI, frozenset({"build", "integration", "staging", "prod", "rollback", "quarantine"})),
     Trust("qa", QA, frozenset({"approval", "quarantine"})),
     Trust("boss", CI, frozenset({"approval"})),
 )
+LEFT = {"to": str(OTHER), "by": "ann", "reason": "leaks memory"}
 STRICT = GatePolicy(
     gate="prod",
     app="shop",
@@ -294,6 +295,20 @@ def quarantine_lifted_for_one_environment(w: World) -> None:
     w.add(record("quarantine", 1, QA, "sha256:lift", environment="prod"))
 
 
+def rolled_back(w: World) -> None:
+    w.add(record("prod", 9, environment="prod"))
+    w.add(record("rollback", 5, environment="prod", result="FAILED", facts=LEFT))
+
+
+def rolled_back_and_failed_again(w: World) -> None:
+    rolled_back(w)
+    w.add(record("prod", 1, name="sha256:again", environment="prod", result="FAILED"))
+
+
+def rollback_deleted(w: World) -> None:
+    w.witnessed.append(record("rollback", 5, "", environment="prod", result="FAILED", facts=LEFT))
+
+
 def nothing_asked(w: World) -> None:
     w.set(requirements=())
 
@@ -348,6 +363,9 @@ ATTACKS: Mapping[Attack, str] = {
     quarantine_deleted: "is quarantined: seen here",
     quarantine_lifted_by_one_who_may_not: "is quarantined: leaks memory",
     quarantine_lifted_for_one_environment: "is quarantined: leaks memory",
+    rolled_back: "was rolled back from prod at 2026-03-06 11:55:00 UTC by ann: leaks memory",
+    rolled_back_and_failed_again: "was rolled back from prod",
+    rollback_deleted: "was rolled back from prod",
     nothing_asked: "asks for nothing",
     nobody_trusted: "no build evidence",
 }
@@ -411,6 +429,7 @@ RULES: Mapping[str, Mapping[str, Attack]] = {
         "is_approved": never_approved,
         "approval_is_young_enough": approved_long_ago,
         "is_not_frozen": in_a_freeze,
+        "was_not_rolled_back": rolled_back,
     },
     "OF_IMAGE": {
         "image_is_not_revoked": revoked_image,
@@ -466,6 +485,18 @@ def test_a_quarantine_that_was_lifted_holds_nothing_back(world: World) -> None:
     quarantined(world)
     quarantine_deleted(world)
     world.add(record("quarantine", 1, QA, "sha256:lift"))
+    assert world.judgement().verdict.outcome is Outcome.PASSED
+
+
+def test_what_was_rolled_back_and_runs_well_again_is_let_in(world: World) -> None:
+    rolled_back(world)
+    world.add(record("prod", 1, name="sha256:again", environment="prod"))
+    assert world.judgement().verdict.outcome is Outcome.PASSED
+
+
+def test_a_rollback_from_staging_or_one_that_led_here_and_failed_keeps_nothing_out(world: World) -> None:
+    world.add(record("rollback", 5, environment="staging", result="FAILED", facts=LEFT))
+    world.add(record("rollback", 5, name="sha256:there", environment="prod", result="FAILED"))
     assert world.judgement().verdict.outcome is Outcome.PASSED
 
 

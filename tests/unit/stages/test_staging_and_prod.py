@@ -12,12 +12,14 @@ from pipeline.errors import ConfigurationError, ExitCode
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.limits import Limit
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
+from pipeline.model.order import Order
 from pipeline.model.service import ServiceState, TargetState, TaskState
-from pipeline.model.verdict import Outcome, Reason
-from pipeline.ports import Candidate, Progress, Source
+from pipeline.model.verdict import Outcome, Reason, Verdict
+from pipeline.ports import Candidate, Progress, Source, StageResult
 from pipeline.rollout import DeploySpec, RolloutOutcome, RolloutResult
 from stages.deployment import Environment
 from stages.prod import ProdStage
+from stages.rollback import RollbackStage
 from stages.staging import LoadPlan, StagingStage
 from tests.fakes.load import FakeLoad, Measured, RecordedProgress
 
@@ -61,9 +63,11 @@ class FakeRollout:
     service: Service = field(default_factory=Service)
     targets: Targets | None = field(default_factory=Targets)
     deployed: list[ImageRef] = field(default_factory=list)
+    definitions: list[str] = field(default_factory=list)
 
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
         self.deployed.append(image)
+        self.definitions.append(spec.definition)
         return RolloutResult(self.outcome, (Reason("so it ended"),), "arn:aws:ecs:r:1:service/c/s")
 
 
@@ -73,12 +77,20 @@ class World:
     settled: list[Any] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     elsewhere: str = ""
+    older: bool = False
+    replaced: list[frozenset[Digest]] = field(default_factory=list)
 
     def deliver(self, image: ImageRef, say: Callable[[str], None]) -> ImageRef:
         if not self.elsewhere:
             return image
         say(f"taken to {self.elsewhere}")
         return ImageRef(self.elsewhere, image.digest)
+
+    def judge(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
+        self.replaced.append(running)
+        reasons = (Reason("prod runs something newer", "promote that"),) if self.older else ()
+        outcome = Outcome.REFUSED if self.older else Outcome.PASSED
+        return Order(Verdict("prod", outcome, reasons), {"order": "older" if self.older else "newer"})
 
     @contextmanager
     def hold(self, why: str) -> Iterator[None]:
@@ -94,7 +106,8 @@ class World:
             {"cluster": "c"},
             lambda: self.rollout,  # type: ignore[arg-type, return-value]
             lambda _candidate: DeploySpec("app"),
-            self.settled.append,
+            self.judge,
+            lambda _image, result, _say: self.settled.append(result),
             self.hold,
             self.deliver,
         )
@@ -133,6 +146,51 @@ def test_an_environment_with_a_registry_of_its_own_runs_the_image_from_there(wor
 def test_prod_is_held_while_it_changes(world: World) -> None:
     ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
     assert world.held == ["rollout of " + "a" * 12, "free"]
+
+
+def test_what_is_older_than_what_runs_is_refused_and_nothing_is_done(world: World) -> None:
+    world.older = True
+    result = ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
+    assert result.outcome is Outcome.REFUSED
+    assert (result.error_code, result.began) == (None, False)
+    assert result.verdict.reasons[0].text == "prod runs something newer"
+    assert world.replaced == [frozenset({IMAGE.digest})]
+    assert world.rollout.deployed == []
+
+
+def test_the_order_of_releases_is_on_record(world: World) -> None:
+    result = ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
+    assert result.facts["deployment"]["order"] == {"order": "newer"}
+
+
+def back(world: World, definition: str = "arn:td:7") -> StageResult:
+    stage = RollbackStage(world.environment("prod"), definition, "leaks", "ann")
+    return stage.run(CANDIDATE, RecordedProgress())
+
+
+def test_a_rollback_runs_the_recorded_definition_and_says_who_and_why(world: World) -> None:
+    world.older = True
+    result = back(world)
+    assert result.outcome is Outcome.PASSED
+    assert world.rollout.definitions == ["arn:td:7"]
+    assert (result.facts["reason"], result.facts["by"]) == ("leaks", "ann")
+    assert result.facts["deployment"]["outcome"] == "succeeded"
+    assert world.held == ["rollback to " + "a" * 12, "free"]
+    assert len(world.settled) == 1
+
+
+def test_a_rollback_that_fails_ends_as_a_rollout_does(world: World) -> None:
+    world.rollout.outcome = RolloutOutcome.ROLLED_BACK
+    result = back(world)
+    assert (result.outcome, result.error_code) == (Outcome.REFUSED, ExitCode.ROLLED_BACK)
+
+
+def test_a_rollback_is_never_taken_as_done(world: World) -> None:
+    stage = RollbackStage(world.environment("prod"), "arn:td:7", "", "ann")
+    assert (stage.name, stage.environment) == ("rollback", "prod")
+    assert not stage.standing(CANDIDATE).passed
+    other = RollbackStage(world.environment("prod"), "arn:td:8", "", "ann")
+    assert stage.plan(CANDIDATE).hash != other.plan(CANDIDATE).hash
 
 
 OURS, OTHER = str(IMAGE.digest), "sha256:" + "b" * 64
@@ -201,6 +259,12 @@ def test_a_rollout_that_fails_is_not_loaded(world: World, tmp_path: Path) -> Non
     result = staging(world, tmp_path, generator).run(CANDIDATE, RecordedProgress())
     assert (result.outcome, result.error_code) == (Outcome.REFUSED, ExitCode.ROLLED_BACK)
     assert not generator.ran
+
+
+def test_something_older_is_not_staged(world: World, tmp_path: Path) -> None:
+    world.older, generator = True, FakeLoad(tmp_path, {})
+    result = staging(world, tmp_path, generator).run(CANDIDATE, RecordedProgress())
+    assert (result.outcome, result.began, generator.ran) == (Outcome.REFUSED, False, [])
 
 
 def test_staging_is_held_until_the_load_is_over(world: World, tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""Choosing what an environment goes back to: the newest good deployment on record, not the revision before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.model.digest import Digest
+from pipeline.model.evidence import Collected, Evidence
+from pipeline.model.gate import Judgement, judge_rollback
+from pipeline.model.policy import GatePolicy
+from pipeline.model.rules import age_order
+from pipeline.model.verdict import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The deployment to go back to, None where there is none, and what was passed over on the way, newest first."""
+
+    target: Evidence | None
+    passed_over: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    subject: Digest
+    judgement: Judgement
+    last: Evidence
+
+    @property
+    def good(self) -> Evidence | None:
+        return self.judgement.accepted.get("prod")
+
+
+def choose(
+    found: Iterable[tuple[Digest, Collected]],
+    policy: GatePolicy,
+    now: datetime,
+    running: frozenset[Digest] = frozenset(),
+) -> Choice:
+    """The newest digest whose last deployment to `policy.environment` was good and that nothing bars.
+
+    What is `running` is left out: going back to it changes nothing. A digest that was rolled out well and failed
+    there later, was rolled back from there, is revoked or quarantined is passed over, with the reason.
+    """
+    known = [each for subject, collected in found for each in _known(subject, collected, policy, now)]
+    passed_over: list[Reason] = []
+    for each in sorted(known, key=lambda each: age_order(each.last), reverse=True):
+        if each.subject in running:
+            continue
+        reasons = tuple(_against(each))
+        if each.good and not reasons:
+            return Choice(each.good, tuple(passed_over))
+        passed_over.extend(reasons)
+    return Choice(None, tuple(passed_over))
+
+
+def named(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Choice:
+    """The last good deployment of one digest that a person names; what bars it is in `passed_over`, target None."""
+    judgement = judge_rollback(subject, collected, policy, now)
+    good = judgement.accepted.get("prod") if judgement.verdict.passed else None
+    return Choice(good, judgement.verdict.reasons)
+
+
+def nothing_good(environment: str) -> Reason:
+    """That nothing on record can be gone back to, and what to do then."""
+    text = f"no other digest has a good deployment to {environment} on record"
+    return Reason(text, f"promote one: python -m pipeline promote DIGEST {environment}")
+
+
+def _known(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Iterator[_Known]:
+    """The digest as it stands, where it was ever deployed to the environment by a record that counts."""
+    judgement = judge_rollback(subject, collected, policy, now)
+    if judgement.last:
+        yield _Known(subject, judgement, judgement.last)
+
+
+def _against(known: _Known) -> Iterator[Reason]:
+    yield from known.judgement.verdict.reasons
+    statement = known.last.statement
+    if known.good and statement.result != "PASSED":
+        text = (
+            f"{known.subject.short} was good in {statement.environment} once, but its last deployment there ended "
+            f"{statement.result} at {statement.finished:%Y-%m-%d %H:%M:%S} UTC"
+        )
+        yield Reason(text, f"to take it all the same: --to {known.subject}")

@@ -1,0 +1,48 @@
+"""rollback: an environment goes back to a digest that ran well there, by the very task definition it ran with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pipeline.model.verdict import Outcome, Verdict
+from pipeline.ports import Candidate, Plan, Progress, StageResult
+from stages.deployment import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackStage:
+    """Back to an earlier digest; `reason` and `by` say why and who, for the record.
+
+    `definition` is the ARN of the task definition to run again, empty where it is not to be had any more: then the live
+    one runs the image.
+    """
+
+    target: Environment
+    definition: str
+    reason: str
+    by: str
+
+    @property
+    def name(self) -> str:
+        """`rollback`."""
+        return "rollback"
+
+    @property
+    def environment(self) -> str:
+        """The environment's name."""
+        return self.target.name
+
+    def plan(self, candidate: Candidate) -> Plan:
+        """The image and the definition it is run by."""
+        content = {"image": str(candidate.ref.digest), "definition": self.definition}
+        return Plan(self.name, self.environment, content)
+
+    def standing(self, candidate: Candidate) -> Verdict:  # noqa: ARG002 – the protocol's signature
+        """A rollback is asked for by a person, and never taken as done."""
+        return Verdict(self.name, Outcome.UNDECIDED)
+
+    def run(self, candidate: Candidate, progress: Progress) -> StageResult:
+        """Rolls out and verifies, as any rollout."""
+        with self.target.held(f"rollback to {candidate.ref.digest.short}"):
+            result = self.target.restore(candidate, self.definition, progress).result
+        return replace(result, facts={**result.facts, "reason": self.reason, "by": self.by})

@@ -1,0 +1,96 @@
+"""What an environment goes back to, of all that was ever deployed there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from pipeline.model.digest import Digest
+from pipeline.model.evidence import Collected, Evidence, Statement
+from pipeline.model.policy import GatePolicy, Trust
+from pipeline.model.rollback import Choice, choose
+
+NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
+KEY = "SHA256:" + "C" * 43
+TRUST = (Trust("ci", KEY, frozenset({"staging", "prod", "rollback", "quarantine"})),)
+POLICY = GatePolicy("prod", "shop", (), environment="prod", trust=TRUST)
+
+
+def digest(letter: str) -> Digest:
+    return Digest("sha256:" + letter * 64)
+
+
+def said(
+    letter: str, hours: float, result: str = "PASSED", stage: str = "prod", **changes: object
+) -> Evidence:
+    end = NOW - timedelta(hours=hours)
+    plain = Statement("shop", stage, "prod", result, "", "run", end - timedelta(minutes=1), end)
+    name = f"sha256:{letter}{stage}{hours}"
+    return Evidence(digest(letter), name, replace(plain, **changes), KEY, name)  # type: ignore[arg-type]
+
+
+def chosen(*records: Evidence, running: str = "", policy: GatePolicy = POLICY) -> Choice:
+    found: Mapping[Digest, list[Evidence]] = {each.subject: [] for each in records}
+    for each in records:
+        found[each.subject].append(each)
+    kept = [(subject, Collected(tuple(of_it))) for subject, of_it in found.items()]
+    return choose(kept, policy, NOW, frozenset(map(digest, running)))
+
+
+def target(choice: Choice) -> str:
+    return choice.target.subject.hex[0] if choice.target else ""
+
+
+def test_the_newest_good_deployment_that_does_not_run_now_is_chosen() -> None:
+    history = (said("a", 30), said("b", 20), said("c", 10))
+    assert target(chosen(*history, running="c")) == "b"
+    assert target(chosen(*history)) == "c"
+    assert target(chosen(*history, running="cb")) == "a"
+
+
+def test_what_never_worked_there_is_not_chosen_whatever_ran_last() -> None:
+    choice = chosen(
+        said("a", 30), said("b", 20, "FAILED"), said("c", 10, "UNDECIDED"), said("d", 5), running="d"
+    )
+    assert target(choice) == "a"
+    assert [reason.text for reason in choice.passed_over] == [
+        f"{digest(letter).short} has no good deployment to prod on record" for letter in "cb"
+    ]
+
+
+def test_what_was_good_and_failed_since_is_passed_over_and_can_be_named() -> None:
+    choice = chosen(said("a", 30), said("b", 20), said("b", 10, "FAILED"))
+    assert target(choice) == "a"
+    assert "its last deployment there ended FAILED at 2026-03-06 02:00:00 UTC" in choice.passed_over[0].text
+    assert choice.passed_over[0].remedy.endswith(f"--to {digest('b')}")
+
+
+def test_a_quarantined_or_revoked_digest_is_passed_over_with_the_reason() -> None:
+    kept_out = said("b", 1, "FAILED", "quarantine", environment="", facts={"reason": "leaks"})
+    choice = chosen(said("a", 30), said("b", 20), kept_out)
+    assert target(choice) == "a"
+    assert "is quarantined: leaks" in choice.passed_over[0].text
+    revoked = replace(POLICY, revoked=frozenset({str(digest("b"))}))
+    assert target(chosen(said("a", 30), said("b", 20), policy=revoked)) == "a"
+
+
+def test_a_rollback_that_led_to_a_digest_is_a_good_deployment_of_it() -> None:
+    assert target(chosen(said("a", 30), said("b", 20), said("a", 10, stage="rollback"))) == "a"
+
+
+def test_what_was_left_by_a_rollback_is_not_gone_back_to() -> None:
+    left = said("b", 10, "FAILED", "rollback", facts={"to": str(digest("a"))})
+    assert (
+        target(chosen(said("a", 30), said("b", 20), left, said("a", 9, stage="rollback"), running="a")) == ""
+    )
+
+
+def test_other_environments_and_keys_that_may_not_deploy_do_not_count() -> None:
+    elsewhere = said("b", 5, stage="staging", environment="staging")
+    stranger = replace(said("c", 4), signer="SHA256:" + "S" * 43)
+    assert target(chosen(said("a", 30), elsewhere, stranger)) == "a"
+
+
+def test_nothing_on_record_is_nothing_to_go_back_to() -> None:
+    assert chosen() == Choice(None)
