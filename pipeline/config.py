@@ -151,6 +151,12 @@ class EnvironmentSettings(Table):
     rollout: RolloutSettings = RolloutSettings()
 
 
+class StagingSettings(EnvironmentSettings):
+    """Staging: an environment in which the way back can be tried out."""
+
+    rehearse_rollback: bool = False
+
+
 class GeneratorSettings(Table):
     """Bounds within which the load generator proves that it was not the bottleneck."""
 
@@ -247,7 +253,7 @@ class Gates(Table):
 class Environments(Table):
     """The two environments every release goes through."""
 
-    staging: EnvironmentSettings
+    staging: StagingSettings
     prod: EnvironmentSettings
 
     def __getitem__(self, name: str) -> EnvironmentSettings:

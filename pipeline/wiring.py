@@ -296,7 +296,16 @@ def _staging_stage(session: Session) -> StagingStage:
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))
     }
     locust = Locust(sys.executable, SystemClock(), root=root, environ=environ)
-    return StagingStage(make_environment(session, "staging"), plan, locust)
+    rehearse = (
+        (lambda: _production_image(session)) if settings.environments.staging.rehearse_rollback else None
+    )
+    return StagingStage(make_environment(session, "staging"), plan, locust, rehearse)
+
+
+def _production_image(session: Session) -> ImageRef | None:
+    """What production would go back to."""
+    found = session.records.last_good("prod")
+    return ImageRef(session.records.repository, found.subject) if found else None
 
 
 def make_place(session: Session, name: str) -> Place:

@@ -57,9 +57,11 @@ class Environment:
     def restore(self, candidate: Candidate, definition: str, progress: Progress) -> Deployed:
         """Rolls out what ran here before, by the task definition it ran with where `definition` names it.
 
-        Older is what is wanted here: the order is not asked. The exceptions are `Rollout.deploy`'s.
+        Older is what is wanted here: the order is not asked. Nor is the command before a rollout run: an old image's
+        migration knows nothing of a newer schema. The exceptions are `Rollout.deploy`'s.
         """
-        return self._deploy(candidate, replace(self.spec(candidate), definition=definition), progress)
+        spec = replace(self.spec(candidate), definition=definition, before=())
+        return self._deploy(candidate, spec, progress)
 
     def _deploy(self, candidate: Candidate, spec: DeploySpec, progress: Progress) -> Deployed:
         image = self.delivered(candidate.ref, progress.note)
@@ -67,7 +69,8 @@ class Environment:
         if result.outcome is RolloutOutcome.SUCCEEDED:
             self.settled(image, result, progress.note)
         outcome, code = _OUTCOMES[result.outcome]
-        return Deployed(Verdict(self.name, outcome, result.reasons), code, result.facts)
+        facts = {**result.facts, "settings": self.shape.get("rollout", {})}
+        return Deployed(Verdict(self.name, outcome, result.reasons), code, facts)
 
     def runs(self, candidate: Candidate) -> Verdict:
         """Whether every running task of the service runs the candidate, and there is at least one."""

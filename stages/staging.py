@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from pipeline.model.digest import ImageRef
 from pipeline.model.load import (
     GeneratorLimits,
     LoadLimits,
@@ -15,8 +18,8 @@ from pipeline.model.load import (
     metrics_of,
 )
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, LoadGenerator, Plan, Progress, StageResult
-from stages.deployment import Environment
+from pipeline.ports import Candidate, LoadGenerator, Plan, Progress, Source, StageResult
+from stages.deployment import Deployed, Environment
 from stages.files import hash_program
 
 
@@ -33,11 +36,16 @@ class LoadPlan:
 
 @dataclass(frozen=True, slots=True)
 class StagingStage:
-    """A rollout on staging, then load; limits are absolute."""
+    """A rollout on staging, then load; limits are absolute.
+
+    `rehearse` gives the image that production would go back to, None where there is none; without it nothing is
+    rehearsed.
+    """
 
     target: Environment
     load: LoadPlan
     generator: LoadGenerator
+    rehearse: Callable[[], ImageRef | None] | None = None
 
     @property
     def name(self) -> str:
@@ -70,14 +78,18 @@ class StagingStage:
         return Verdict(self.name, Outcome.PASSED)
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
-        """Checks the locustfile, rolls out, loads, judges."""
+        """Checks the locustfile, rolls out, rehearses the way back, loads, judges."""
         progress.step("checking the locustfile")
         self.generator.check(self.load.shape.locustfile)
         with self.target.held(f"rollout and load of {candidate.ref.digest.short}"):
             deployed = self.target.deploy(candidate, progress)
-            facts = {"deployment": dict(deployed.facts)}
+            facts: dict[str, Any] = {"deployment": dict(deployed.facts)}
             if not deployed.verdict.passed:
                 return deployed.result
+            rehearsed, failed = self._rehearsed(candidate, progress)
+            facts |= rehearsed
+            if failed:
+                return replace(failed.result, facts=facts)
             summary = self._load(progress)
             after = self.target.runs(candidate)
         verdict = judge_load(summary, self.load.limits, self.load.generator)
@@ -89,11 +101,39 @@ class StagingStage:
             metrics_of(summary),
         )
 
+    def _rehearsed(self, candidate: Candidate, progress: Progress) -> tuple[dict[str, Any], Deployed | None]:
+        """What goes on record of the rehearsal, and the rollout that failed in it, if one did.
+
+        Production's image goes in, as it would after a failure, and the candidate comes back.
+        """
+        if self.rehearse is None:
+            return {}, None
+        image = self.rehearse()
+        if image is None or image.digest == candidate.ref.digest:
+            why = "it runs this digest" if image else "nothing is on record there"
+            progress.note(f"no rollback to rehearse from production: {why}")
+            return {"rehearsal": {"skipped": why}}, None
+        progress.note(f"rehearsing the rollback to {image.digest.short}, which production runs")
+        facts: dict[str, Any] = {"digest": str(image.digest)}
+        for name, one in (("back", Candidate(Source(""), image)), ("again", candidate)):
+            done = self.target.restore(one, "", progress)
+            facts[name] = dict(done.facts)
+            if not done.verdict.passed:
+                return {"rehearsal": facts}, _in_rehearsal(done)
+        return {"rehearsal": facts}, None
+
     def _load(self, progress: Progress) -> LoadSummary:
         progress.step("starting the load")
         directory = self.load.directory / "load"
         directory.mkdir(parents=True, exist_ok=True)
         return self.generator.run(self.load.shape, self.target.base_url(), directory, progress)
+
+
+def _in_rehearsal(failed: Deployed) -> Deployed:
+    reasons = tuple(
+        Reason(f"rehearsing the rollback: {reason.text}", reason.remedy) for reason in failed.verdict.reasons
+    )
+    return replace(failed, verdict=replace(failed.verdict, reasons=reasons))
 
 
 def _of_something_else(after: Verdict) -> Verdict:

@@ -19,7 +19,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.ecs import FakeEcs
 from tests.releases import CONTAINER, Releases, open_releases
 
-SECONDS = 90.0
+SECONDS = 240.0
 
 
 @dataclass

@@ -297,7 +297,7 @@ root, repository, digest, run_id = pathlib.Path(sys.argv[1]), *sys.argv[2:]
 image = ImageRef(repository, Digest(digest))
 settings = SandboxSettings(root, pathlib.Path("suite"), root / "state", sys.executable, 8080,
     services=(ServiceSettings("db", str(image), port=8080),), before=("python3", "-c", "import time; time.sleep(1)"))
-TestcontainersSandbox(settings, SystemClock(), run_id=run_id).run_suite(image, root / "out", Shown())
+TestcontainersSandbox(settings, SystemClock(), run_id=run_id).run_suite(image, root / "driven", Shown())
 """
 
 
@@ -395,6 +395,6 @@ def test_two_sandboxes_at_once_do_not_disturb_each_other(sandboxes: Sandboxes, c
     assert sandboxes.run(candidate).passed == 1
     assert sandboxes.shown.notes == []
     assert first.wait() == 0
-    report = (sandboxes.root / "out" / "junit.xml").read_text()
+    report = (sandboxes.root / "driven" / "junit.xml").read_text()
     assert 'failures="0"' in report
     assert json.dumps(sandboxes.there()) == "[]"

@@ -64,11 +64,14 @@ class FakeRollout:
     targets: Targets | None = field(default_factory=Targets)
     deployed: list[ImageRef] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
+    fails: dict[ImageRef, RolloutOutcome] = field(default_factory=dict)
 
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
         self.deployed.append(image)
         self.definitions.append(spec.definition)
-        return RolloutResult(self.outcome, (Reason("so it ended"),), "arn:aws:ecs:r:1:service/c/s")
+        return RolloutResult(
+            self.fails.get(image, self.outcome), (Reason("so it ended"),), "arn:aws:ecs:r:1:service/c/s"
+        )
 
 
 @dataclass
@@ -265,6 +268,45 @@ def test_something_older_is_not_staged(world: World, tmp_path: Path) -> None:
     world.older, generator = True, FakeLoad(tmp_path, {})
     result = staging(world, tmp_path, generator).run(CANDIDATE, RecordedProgress())
     assert (result.outcome, result.began, generator.ran) == (Outcome.REFUSED, False, [])
+
+
+BEFORE = ImageRef("localhost:5000/shop", Digest("sha256:" + "d" * 64))
+
+
+def rehearsing(world: World, tmp_path: Path, goes_back_to: ImageRef | None) -> StageResult:
+    generator = FakeLoad(tmp_path, {"GET /": Measured(2000, 20.0)})
+    stage = replace(staging(world, tmp_path, generator), rehearse=lambda: goes_back_to)
+    return stage.run(CANDIDATE, RecordedProgress())
+
+
+def test_the_rollback_is_rehearsed_before_the_load_back_and_forward(world: World, tmp_path: Path) -> None:
+    result = rehearsing(world, tmp_path, BEFORE)
+    assert result.outcome is Outcome.PASSED
+    assert world.rollout.deployed == [IMAGE, BEFORE, IMAGE]
+    rehearsal = result.facts["rehearsal"]
+    assert rehearsal["digest"] == str(BEFORE.digest)
+    assert (rehearsal["back"]["outcome"], rehearsal["again"]["outcome"]) == ("succeeded", "succeeded")
+    assert result.facts["load"]
+
+
+@pytest.mark.parametrize("there", [None, IMAGE], ids=["nothing", "the candidate"])
+def test_with_nothing_else_in_production_no_rollback_is_rehearsed(
+    world: World, tmp_path: Path, there: ImageRef | None
+) -> None:
+    result = rehearsing(world, tmp_path, there)
+    assert (result.outcome, world.rollout.deployed) == (Outcome.PASSED, [IMAGE])
+    assert "skipped" in result.facts["rehearsal"]
+
+
+def test_a_rollback_that_fails_in_the_rehearsal_refuses_and_nothing_is_loaded(
+    world: World, tmp_path: Path
+) -> None:
+    world.rollout.fails = {BEFORE: RolloutOutcome.ROLLED_BACK}
+    result = rehearsing(world, tmp_path, BEFORE)
+    assert (result.outcome, result.error_code) == (Outcome.REFUSED, ExitCode.ROLLED_BACK)
+    assert result.verdict.reasons[0].text == "rehearsing the rollback: so it ended"
+    assert result.facts["rehearsal"]["back"]["outcome"] == "rolled_back"
+    assert "load" not in result.facts
 
 
 def test_staging_is_held_until_the_load_is_over(world: World, tmp_path: Path) -> None:
