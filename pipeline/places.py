@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
-from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.clouds import CONTAINER, Cloud, cluster_name, service_name
 from pipeline.config import EnvironmentSettings, Settings
+from pipeline.fencing import FencedService
 from pipeline.local.cloud import Desired
 from pipeline.model.digest import ImageRef
+from pipeline.model.lease import Claim
 from pipeline.model.rollout import RolloutPolicy
-from pipeline.ports import Candidate, Say
+from pipeline.ports import Candidate, Held, Lease, Say
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 
@@ -28,14 +28,17 @@ _REVISION = "org.opencontainers.image.revision"
 
 @dataclass(frozen=True)
 class Place:
-    """An environment by `name`. `state` is `.pipeline`, `holder` who holds the lease. Nothing is asked beforehand."""
+    """An environment by `name`. `wait` is for how many seconds whoever holds its lease is waited for.
+
+    Nothing is asked of the cloud beforehand.
+    """
 
     name: str
     settings: Settings
     cloud: Cloud
     records: Records
-    state: Path
-    holder: str
+    lease: Callable[[], Lease]
+    wait: float = 0.0
 
     @property
     def own(self) -> EnvironmentSettings:
@@ -74,12 +77,12 @@ class Place:
         """The health of a target group."""
         return ElbTargets(self.cloud.aws.client("elbv2"), group)
 
-    def rollout(self) -> Rollout:
-        """How to roll out here."""
+    def rollout(self, held: Held | None = None) -> Rollout:
+        """How to roll out here, changing things only while `held` is ours; without it, for looking."""
         group = self.service.describe().target_group
         told = self.own.rollout
         return Rollout(
-            service=self.service,
+            service=FencedService(self.service, held) if held else self.service,
             targets=self.targets(group) if group else None,
             probe=FreshConnectionProbe(),
             clock=SystemClock(),
@@ -117,9 +120,10 @@ class Place:
         count = self.service.describe().desired
         self.cloud.settled(Desired(self.name, self.service.cluster, self.service.service, definition, count))
 
-    def held(self, why: str) -> AbstractContextManager[None]:
-        """Holds the environment's lease."""
-        return FileLease(self.state / "leases").hold(self.name, self.holder, why)
+    def held(self, why: str, digest: str = "") -> AbstractContextManager[Held]:
+        """Holds the environment's lease, saying why and for which digest."""
+        claim = Claim(self.records.person, self.records.run_id, why, digest)
+        return self.lease().hold(self.name, claim, wait=self.wait)
 
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""

@@ -16,28 +16,34 @@ from typing import Any
 from pipeline.adapters.atomic_file import write_whole
 from pipeline.adapters.build_index import FileBuildIndex
 from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.deployment_log import DynamoDeploymentLog
 from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.git import Git
 from pipeline.adapters.hygiene import Hadolint, Syft
+from pipeline.adapters.lease import DynamoLease
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
+from pipeline.adapters.table import Table
 from pipeline.clouds import (
     CONTAINER,
     Cloud,
     build_images,
     open_cloud,
+    table_name,
 )
 from pipeline.config import RequirementSettings, Settings, load
 from pipeline.gates import load_limits
 from pipeline.glance import Glance, glance
+from pipeline.logbook import Logbook
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected
 from pipeline.model.load import GeneratorLimits, LoadShape
 from pipeline.model.run import RunReport
 from pipeline.places import Place
-from pipeline.ports import Candidate, IntegrationSandbox, Source, Stage
+from pipeline.ports import Candidate, IntegrationSandbox, Progress, Source, Stage
 from pipeline.records import Records
 from pipeline.report.summary import github_outputs, markdown
+from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 from pipeline.runner import Runner
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing, needs_cloud, open_signing
@@ -70,12 +76,19 @@ class Project:
 
     @contextmanager
     def session(
-        self, stages: Sequence[str], *, touch: bool = True, records: Sequence[str] = ()
+        self,
+        stages: Sequence[str],
+        *,
+        touch: bool = True,
+        records: Sequence[str] = (),
+        wait: float = 0.0,
+        forced: str = "",
     ) -> Iterator[Session]:
         """A session that runs the given stages and signs for them, and for what else it `records`.
 
         `touch` False starts nothing: for commands that only look. The key that signs is tried before anything is
-        built, and before the cloud is started unless it lies there.
+        built, and before the cloud is started unless it lies there. `wait` is for how many seconds whoever holds an
+        environment is waited for; `forced` is why a gate may be gone past.
         """
         signed = (*stages, *records)
         early = None if needs_cloud(self.settings) else self._signing(signed, _no_kms)
@@ -83,7 +96,7 @@ class Project:
         signing = early or self._signing(signed, lambda: cloud.aws.client("kms"))
         watcher = self.terminal.watch(tuple(stages))
         try:
-            yield Session(self, cloud, signing, watcher, _run_id())
+            yield Session(self, cloud, signing, watcher, _run_id(), wait, forced)
         finally:
             watcher.close()
 
@@ -103,6 +116,8 @@ class Session:
     signing: Signing
     watcher: Watcher
     run_id: str
+    wait: float = 0.0
+    forced: str = ""
 
     @property
     def directory(self) -> Path:
@@ -121,6 +136,22 @@ class Session:
         return Records(
             project.settings, self.signing, cloud.registry, cloud.login, project.state, self.run_id
         )
+
+    @cached_property
+    def lease(self) -> DynamoLease:
+        """Who may change an environment."""
+        return DynamoLease(self._table, SystemClock(), say=self.project.terminal.say)
+
+    @cached_property
+    def log(self) -> DynamoDeploymentLog:
+        """What was deployed where, as far as it was kept."""
+        return DynamoDeploymentLog(self._table)
+
+    @cached_property
+    def _table(self) -> Table:
+        settings = self.project.settings
+        client = self.cloud.aws.client("dynamodb", prompt=True)
+        return Table(client, table_name(settings), settings.app.name)
 
     @cached_property
     def runner(self) -> Runner:
@@ -259,15 +290,22 @@ def _staging_stage(session: Session) -> StagingStage:
 
 def make_place(session: Session, name: str) -> Place:
     """An environment as a place to roll out to."""
-    project = session.project
-    return Place(
-        name, project.settings, session.cloud, session.records, project.state, f"run {session.run_id}"
-    )
+    settings = session.project.settings
+    return Place(name, settings, session.cloud, session.records, lambda: session.lease, session.wait)
+
+
+def make_logbook(session: Session, name: str) -> Logbook:
+    """The deployment log of an environment, as this run writes it."""
+    return Logbook(session.log, SystemClock(), name, session.run_id, session.records.person, session.forced)
 
 
 def make_environment(session: Session, name: str) -> Environment:
     """An environment as the stages take it."""
     place = make_place(session, name)
+
+    def logged(rollout: Rollout, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
+        return make_logbook(session, name).deploy(rollout, image, spec, progress)
+
     return Environment(
         name=name,
         container=CONTAINER,
@@ -277,6 +315,7 @@ def make_environment(session: Session, name: str) -> Environment:
         spec=place.spec,
         settled=place.settled,
         held=place.held,
+        logged=logged,
         delivered=place.delivered,
     )
 

@@ -11,7 +11,7 @@ from pipeline.errors import ExitCode
 from pipeline.model.digest import ImageRef
 from pipeline.model.service import TaskState
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, Progress, Say, Service
+from pipeline.ports import Candidate, Held, Progress, Say, Service
 from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
 
 _OUTCOMES: Mapping[RolloutOutcome, tuple[Outcome, ExitCode | None]] = {
@@ -29,24 +29,26 @@ class Environment:
 
     `shape` is what of its settings makes another plan (JSON values); `spec` makes the rollout's settings for a
     candidate; `settled` is called after each good rollout; `base_url` gives the load balancer's front; `held` holds
-    the environment's lease, saying why; `delivered` takes the image to where the environment pulls from. Nothing is
-    asked of the cloud before it is needed.
+    the environment's lease, saying why and for which digest; `rollout` takes what is held, where something is to be
+    changed, and `logged` does it and keeps that in the deployment log; `delivered` takes the image to where the
+    environment pulls from. Nothing is asked of the cloud before it is needed.
     """
 
     name: str
     container: str
     base_url: Callable[[], str]
     shape: Mapping[str, Any]
-    rollout: Callable[[], Rollout]
+    rollout: Callable[..., Rollout]
     spec: Callable[[Candidate], DeploySpec]
     settled: Callable[[RolloutResult], None]
-    held: Callable[[str], AbstractContextManager[None]]
+    held: Callable[..., AbstractContextManager[Held]]
+    logged: Callable[[Rollout, ImageRef, DeploySpec, Progress], RolloutResult]
     delivered: Callable[[ImageRef, Say], ImageRef]
 
-    def deploy(self, candidate: Candidate, progress: Progress) -> Deployed:
-        """Rolls out and verifies; the exceptions are `Rollout.deploy`'s."""
+    def deploy(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
+        """Rolls out and verifies while the lease is ours; the exceptions are `Rollout.deploy`'s."""
         image = self.delivered(candidate.ref, progress.note)
-        result = self.rollout().deploy(image, self.spec(candidate), progress)
+        result = self.logged(self.rollout(held), image, self.spec(candidate), progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
             self.settled(result)
         outcome, code = _OUTCOMES[result.outcome]

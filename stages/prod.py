@@ -39,8 +39,9 @@ class ProdStage:
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out, verifies through the load balancer."""
-        with self.target.held(f"rollout of {candidate.ref.digest.short}"):
-            deployed = self.target.deploy(candidate, progress)
+        digest = candidate.ref.digest
+        with self.target.held(f"rollout of {digest.short}", str(digest)) as held:
+            deployed = self.target.deploy(candidate, held, progress)
         return StageResult(
             deployed.verdict, facts={"deployment": dict(deployed.facts)}, error_code=deployed.error_code
         )

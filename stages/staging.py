@@ -73,8 +73,9 @@ class StagingStage:
         """Checks the locustfile, rolls out, loads, judges."""
         progress.step("checking the locustfile")
         self.generator.check(self.load.shape.locustfile)
-        with self.target.held(f"rollout and load of {candidate.ref.digest.short}"):
-            deployed = self.target.deploy(candidate, progress)
+        digest = candidate.ref.digest
+        with self.target.held(f"rollout and load of {digest.short}", str(digest)) as held:
+            deployed = self.target.deploy(candidate, held, progress)
             facts = {"deployment": dict(deployed.facts)}
             if not deployed.verdict.passed:
                 return StageResult(deployed.verdict, facts, error_code=deployed.error_code)
