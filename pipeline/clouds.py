@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,13 @@ from pathlib import Path
 from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import connect
-from pipeline.adapters.stack import StackRequest, ensure_stack, environment_template, stack_outputs
+from pipeline.adapters.stack import (
+    StackRequest,
+    ensure_stack,
+    environment_template,
+    shared_template,
+    stack_outputs,
+)
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.errors import ConfigurationError, UnavailableError
 from pipeline.local import engine
@@ -49,6 +56,11 @@ def service_name(settings: Settings, environment: str) -> str:
     return settings.environments[environment].service or settings.app.name
 
 
+def table_name(settings: Settings) -> str:
+    """The table of leases and the deployment log: as configured, else `onedigest-<app>`."""
+    return settings.cloud.table or f"onedigest-{settings.app.name}"
+
+
 def stack_name(settings: Settings, environment: str) -> str:
     """The CloudFormation stack of an environment."""
     return f"onedigest-{settings.app.name}-{environment}"
@@ -76,6 +88,7 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
 
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
         client = _local_aws(endpoints).client("cloudformation")
+        ensure_stack(client, _shared_stack(settings), SystemClock())
         parameters = _parameters(settings, environment.name) | {
             "DatabaseUrl": endpoints.database_urls[environment.name]
         }
@@ -88,8 +101,17 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
 
 
+def _shared_stack(settings: Settings) -> StackRequest:
+    """What all environments need; each makes sure of it, and an unchanged stack is left alone."""
+    parameters = {"App": settings.app.name, "TableName": table_name(settings)}
+    tags = {"onedigest:app": settings.app.name}
+    return StackRequest(stack_name(settings, "shared"), shared_template(), parameters, tags)
+
+
 def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
-    key = repr(sorted(_parameters(settings, name).items())) + environment_template()
+    shared = _shared_stack(settings)
+    made_of = [_parameters(settings, name), environment_template(), shared.parameters, shared.template]
+    key = json.dumps(made_of, sort_keys=True)
     return LocalEnvironment(name, settings.app.live, provision_key=key)
 
 

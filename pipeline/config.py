@@ -35,6 +35,7 @@ Window = Annotated[FreezeWindow, BeforeValidator(parse_window)]
 Revoked = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|SHA256:[A-Za-z0-9+/]{43})$")]
 KmsAddress = Annotated[str, Field(pattern=r"^(awskms:///\S+)?$")]
 RegistryHost = Annotated[str, Field(pattern=r"^([a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*[a-z0-9])?)?$")]
+TableName = Annotated[str, Field(pattern=r"^([a-zA-Z0-9_.-]{3,255})?$")]
 Signed = Literal["build", "integration", "staging", "prod", "rollback", "approval", "quarantine"]
 
 
@@ -65,6 +66,7 @@ class CloudSettings(Table):
     region: str = "eu-central-1"
     profile: str = ""
     registry: str = ""
+    table: TableName = ""
     port_base: Annotated[int, Field(ge=1024, le=65000)] | None = None
 
 

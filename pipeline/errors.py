@@ -58,6 +58,14 @@ class UnavailableError(PipelineError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class DetachedError(UnavailableError):
+    """The same, while a deployment that we follow goes on without us, or may do so."""
+
+
+class DetachedInterrupt(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, while a deployment that we follow goes on without us."""
+
+
 class StuckError(PipelineError):
     """A person is needed; the hint says what state things are in and which commands help."""
 

@@ -6,26 +6,26 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
-from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.clouds import CONTAINER, Cloud, cluster_name, service_name
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.errors import ConfigurationError, PipelineError
+from pipeline.fencing import FencedService
 from pipeline.local.cloud import Desired
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Evidence
+from pipeline.model.lease import Claim
 from pipeline.model.order import Ancestry, Order, Origin, judge_order
 from pipeline.model.policy import Override
 from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import Previous
 from pipeline.model.task_definition import digest_in
-from pipeline.ports import Candidate, Say
+from pipeline.ports import Candidate, Held, Lease, Say
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 
@@ -34,18 +34,19 @@ _REVISION = "org.opencontainers.image.revision"
 
 @dataclass(frozen=True)
 class Place:
-    """An environment by `name`. `state` is `.pipeline`, `holder` who holds the lease. Nothing is asked beforehand.
+    """An environment by `name`. `wait` is for how many seconds whoever holds its lease is waited for.
 
-    `ancestry` compares commits; `older` is somebody's decision to let an older image in.
+    `ancestry` compares commits; `older` is somebody's decision to let an older image in. Nothing is asked of the cloud
+    beforehand.
     """
 
     name: str
     settings: Settings
     cloud: Cloud
     records: Records
-    state: Path
-    holder: str
+    lease: Callable[[], Lease]
     ancestry: Callable[[str, str], Ancestry]
+    wait: float = 0.0
     older: Override | None = None
 
     @property
@@ -85,12 +86,12 @@ class Place:
         """The health of a target group."""
         return ElbTargets(self.cloud.aws.client("elbv2"), group)
 
-    def rollout(self) -> Rollout:
-        """How to roll out here."""
+    def rollout(self, held: Held | None = None) -> Rollout:
+        """How to roll out here, changing things only while `held` is ours; without it, for looking."""
         group = self.service.describe().target_group
         told = self.own.rollout
         return Rollout(
-            service=self.service,
+            service=FencedService(self.service, held) if held else self.service,
             targets=self.targets(group) if group else None,
             probe=FreshConnectionProbe(),
             clock=SystemClock(),
@@ -117,7 +118,6 @@ class Place:
             base_url=self.url(),
             checks=self._checks(),
             platform_digests=facts.platform_digests,
-            last_good=self.last_good(),
         )
 
     def _checks(self) -> tuple[Check, ...]:
@@ -168,9 +168,10 @@ class Place:
         count = self.service.describe().desired
         self.cloud.settled(Desired(self.name, self.service.cluster, self.service.service, definition, count))
 
-    def held(self, why: str) -> AbstractContextManager[None]:
-        """Holds the environment's lease."""
-        return FileLease(self.state / "leases").hold(self.name, self.holder, why)
+    def held(self, why: str, digest: str = "") -> AbstractContextManager[Held]:
+        """Holds the environment's lease, saying why and for which digest."""
+        claim = Claim(self.records.person, self.records.run_id, why, digest)
+        return self.lease().hold(self.name, claim, wait=self.wait)
 
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""

@@ -23,6 +23,7 @@ from pipeline.model.crossing import (
     SuiteResult,
     TestFailure,
 )
+from pipeline.model.deployment_log import LogEntry
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Statement
 from pipeline.model.lease import Claim, Tenure
@@ -38,6 +39,7 @@ __all__ = [
     "Clock",
     "Command",
     "CommandRunner",
+    "DeploymentLog",
     "EvidenceStore",
     "Finished",
     "Held",
@@ -332,7 +334,11 @@ class Held(Protocol):
         ...
 
     def check(self) -> None:
-        """Asked before every call that changes something. Raises BusyError, naming who has it now, when it is lost."""
+        """Asked before every call that changes something. Raises BusyError, naming who has it now, when it is lost.
+
+        It is lost for good when another took it, when it was cleared, and when this process stood still for longer
+        than a lease lasts. Raises UnavailableError while nobody can tell.
+        """
         ...
 
 
@@ -355,4 +361,23 @@ class Lease(Protocol):
 
         The fence goes up, so that the former holder changes nothing any more. `claim` says who does it and why.
         """
+        ...
+
+
+class DeploymentLog(Protocol):
+    """What was begun in each environment and how it ended. Entries are added and completed, never changed or removed.
+
+    Every method raises UnavailableError when the log cannot be reached.
+    """
+
+    def begin(self, entry: LogEntry) -> None:
+        """Writes an entry that has no end yet; one that is there already stays as it is."""
+        ...
+
+    def complete(self, entry: LogEntry) -> None:
+        """Writes the end of an entry, or all of it where its beginning was not kept. An end that is there stays."""
+        ...
+
+    def entries(self, environment: str, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` entries of the environment, the newest first."""
         ...

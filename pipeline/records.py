@@ -147,7 +147,7 @@ class Records:
     @property
     def person(self) -> str:
         """Who acts, by the login that CI or this machine gives, and the key that will sign for it."""
-        login = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
+        login = os.environ.get("GITHUB_ACTOR") or _login()
         return f"{login} (key: {self.signing.name})"
 
     def left(self, image: ImageRef, environment: str, to: Digest, reason: str) -> str:
@@ -222,3 +222,11 @@ class Records:
     @property
     def _locks(self) -> DigestLocks:
         return DigestLocks(self.state / "locks")
+
+
+def _login() -> str:
+    """The name of this process's user; its number where the machine has no name for it, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from pipeline.errors import BusyError, ConfigurationError, StuckError, UnavailableError
+from pipeline.errors import (
+    BusyError,
+    ConfigurationError,
+    DetachedError,
+    DetachedInterrupt,
+    StuckError,
+    UnavailableError,
+)
 from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult
 from pipeline.model.diagnosis import explain
 from pipeline.model.digest import ImageRef
@@ -49,24 +56,25 @@ class Rollout:
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
         """Rolls `image` out and returns how it ended.
 
-        Raises UnavailableError when the API is silent for longer than the policy's patience ("detached" in its
-        message when a deployment goes on without us), BusyError when somebody else's deployment is in the way,
-        ConfigurationError when service, definition or permissions do not fit, StuckError when it failed and going
-        back failed too. After Ctrl-C the deployment goes on, which is said, and the next call finds it.
+        Raises UnavailableError when the API is silent for longer than the policy's patience (DetachedError when a
+        deployment goes on without us), BusyError when somebody else's deployment is in the way, ConfigurationError
+        when service, definition or permissions do not fit, StuckError when it failed and going back failed too. After
+        Ctrl-C the deployment goes on, which is said (DetachedInterrupt), and the next call finds it.
         """
         calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
         run = _Run(calls, self.probe, image, spec)
         try:
             return run.go()
-        except KeyboardInterrupt:
-            if run.changed:
-                progress.note("detached, still running: ECS goes on without us; the same command follows it")
-            raise
+        except KeyboardInterrupt as interrupt:
+            if not run.changed:
+                raise
+            progress.note("detached, still running: ECS goes on without us; the same command follows it")
+            raise DetachedInterrupt from interrupt
         except UnavailableError as error:
             if not run.changed:
                 raise
             goes_on = f"ECS goes on with {short(run.definition)} without us"
-            raise UnavailableError(
+            raise DetachedError(
                 f"{error.message} – detached, {'still running' if run.deployment else 'perhaps running'}: {goes_on}",
                 hint=f"{error.hint}; then run the same command again: it finds this deployment and follows it",
             ) from error

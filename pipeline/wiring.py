@@ -16,32 +16,38 @@ from typing import Any
 from pipeline.adapters.atomic_file import write_whole
 from pipeline.adapters.build_index import FileBuildIndex
 from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.deployment_log import DynamoDeploymentLog
 from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.git import Git
 from pipeline.adapters.hygiene import Hadolint, Syft
+from pipeline.adapters.lease import DynamoLease
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
+from pipeline.adapters.table import Table
 from pipeline.clouds import (
     CONTAINER,
     Cloud,
     build_images,
     open_cloud,
+    table_name,
 )
 from pipeline.config import RequirementSettings, Settings, load
 from pipeline.errors import PipelineError
 from pipeline.gates import load_limits
 from pipeline.glance import Glance, glance
+from pipeline.logbook import Logbook
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.model.evidence import Collected
+from pipeline.model.evidence import Collected, Evidence
 from pipeline.model.load import GeneratorLimits, LoadShape
 from pipeline.model.policy import Override
 from pipeline.model.rollback import nothing_good
 from pipeline.model.run import RunReport
 from pipeline.model.verdict import Outcome
 from pipeline.places import Place
-from pipeline.ports import Candidate, IntegrationSandbox, Source, Stage
+from pipeline.ports import Candidate, IntegrationSandbox, Progress, Source, Stage
 from pipeline.records import Records
 from pipeline.report.summary import github_outputs, markdown
+from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 from pipeline.runner import Runner
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing, needs_cloud, open_signing
@@ -75,12 +81,17 @@ class Project:
 
     @contextmanager
     def session(
-        self, stages: Sequence[str], *, touch: bool = True, records: Sequence[str] = ()
+        self,
+        stages: Sequence[str],
+        *,
+        touch: bool = True,
+        records: Sequence[str] = (),
+        asked: Asked | None = None,
     ) -> Iterator[Session]:
         """A session that runs the given stages and signs for them, and for what else it `records`.
 
         `touch` False starts nothing: for commands that only look. The key that signs is tried before anything is
-        built, and before the cloud is started unless it lies there.
+        built, and before the cloud is started unless it lies there. `asked` is what a person asks for beside that.
         """
         signed = (*stages, *records)
         early = None if needs_cloud(self.settings) else self._signing(signed, _no_kms)
@@ -88,7 +99,7 @@ class Project:
         signing = early or self._signing(signed, lambda: cloud.aws.client("kms"))
         watcher = self.terminal.watch(tuple(stages))
         try:
-            yield Session(self, cloud, signing, watcher, _run_id())
+            yield Session(self, cloud, signing, watcher, _run_id(), asked or Asked())
         finally:
             watcher.close()
 
@@ -97,6 +108,20 @@ class Project:
         if signed:
             signing.require(signed)
         return signing
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asks of a run beside its stages.
+
+    `wait` is for how many seconds whoever holds an environment is waited for. `force` goes past a gate that refuses,
+    `older` past something newer that runs; `reason` says why, for the record.
+    """
+
+    wait: float = 0.0
+    reason: str = ""
+    force: bool = False
+    older: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,12 +133,16 @@ class Session:
     signing: Signing
     watcher: Watcher
     run_id: str
-    older: Override | None = None
+    asked: Asked
 
     @property
     def directory(self) -> Path:
         """Where this run's records go."""
         return self.project.state / "runs" / self.run_id
+
+    def override(self, *, given: bool) -> Override | None:
+        """The person's decision to go past something, where one was `given`."""
+        return Override(self.asked.reason, self.records.person) if given else None
 
     @cached_property
     def source(self) -> Source:
@@ -127,6 +156,22 @@ class Session:
         return Records(
             project.settings, self.signing, cloud.registry, cloud.login, project.state, self.run_id
         )
+
+    @cached_property
+    def lease(self) -> DynamoLease:
+        """Who may change an environment."""
+        return DynamoLease(self._table, SystemClock(), say=self.project.terminal.say)
+
+    @cached_property
+    def log(self) -> DynamoDeploymentLog:
+        """What was deployed where, as far as it was kept."""
+        return DynamoDeploymentLog(self._table)
+
+    @cached_property
+    def _table(self) -> Table:
+        settings = self.project.settings
+        client = self.cloud.aws.client("dynamodb", prompt=True)
+        return Table(client, table_name(settings), settings.app.name)
 
     @cached_property
     def runner(self) -> Runner:
@@ -147,41 +192,6 @@ class Session:
         image = self.records.image(text)
         origin = self.records.origin(image.digest)
         return Candidate(Source(origin.commit, built_at=origin.built), image)
-
-    def roll_back(self, name: str, to: str, reason: str) -> RunReport:
-        """Takes an environment back to the image that `to` means, or without one to the newest good one on record.
-
-        What it leaves is marked, so that the next run does not bring it back.
-        """
-        place, records = make_place(self, name), self.records
-        running = place.running()
-        choice = (
-            records.named(name, records.image(to).digest) if to else records.rollback_choice(name, running)
-        )
-        for passed_over in choice.passed_over:
-            self.project.terminal.tell(f"passed over: {passed_over.text}")
-        if choice.target is None:
-            return self.runner.refused("rollback", name, choice.passed_over or (nothing_good(name),))
-        image = ImageRef(records.repository, choice.target.subject)
-        definition = place.definition_of(choice.target)
-        stage = RollbackStage(make_environment(self, name), definition, reason, records.person)
-        report = self.runner.roll_back(stage, Candidate(Source(""), image), records.rules.gates[name])
-        if report.outcome is Outcome.PASSED:
-            for left in sorted(running - {image.digest}, key=str):
-                self._left(ImageRef(records.repository, left), name, image, reason)
-        return report
-
-    def _left(self, image: ImageRef, name: str, to: ImageRef, reason: str) -> None:
-        terminal = self.project.terminal
-        try:
-            self.records.left(image, name, to.digest, reason)
-        except PipelineError as error:
-            terminal.tell(f"{image.digest.short} was left and could not be marked so: {error.message}")
-        else:
-            terminal.tell(
-                f"{image.digest.short} was left: it is not promoted to {name} again without --force. To keep it out of "
-                f"every environment: python -m pipeline quarantine {image.digest} --reason TEXT"
-            )
 
     def glance(self, name: str) -> Glance:
         """What the environment looks like now, against what is on record of it."""
@@ -302,6 +312,12 @@ def _staging_stage(session: Session) -> StagingStage:
     return StagingStage(make_environment(session, "staging"), plan, locust, rehearse)
 
 
+def make_rollback_stage(session: Session, name: str, to: Evidence, reason: str) -> RollbackStage:
+    """A rollback of an environment to the deployment on record that `to` is."""
+    definition = make_place(session, name).definition_of(to)
+    return RollbackStage(make_environment(session, name), definition, reason, session.records.person)
+
+
 def _production_image(session: Session) -> ImageRef | None:
     """What production would go back to."""
     found = session.records.last_good("prod")
@@ -310,22 +326,33 @@ def _production_image(session: Session) -> ImageRef | None:
 
 def make_place(session: Session, name: str) -> Place:
     """An environment as a place to roll out to."""
-    project = session.project
+    settings = session.project.settings
+    ancestry = Git(session.project.root, Processes()).ancestry
     return Place(
         name,
-        project.settings,
+        settings,
         session.cloud,
         session.records,
-        project.state,
-        f"run {session.run_id}",
-        Git(project.root, Processes()).ancestry,
-        session.older,
+        lambda: session.lease,
+        ancestry,
+        session.asked.wait,
+        session.override(given=session.asked.older),
     )
+
+
+def make_logbook(session: Session, name: str) -> Logbook:
+    """The deployment log of an environment, as this run writes it."""
+    forced = session.asked.reason if session.asked.force else ""
+    return Logbook(session.log, SystemClock(), name, session.run_id, session.records.person, forced)
 
 
 def make_environment(session: Session, name: str) -> Environment:
     """An environment as the stages take it."""
     place = make_place(session, name)
+
+    def logged(rollout: Rollout, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
+        return make_logbook(session, name).deploy(rollout, image, spec, progress)
+
     return Environment(
         name=name,
         container=CONTAINER,
@@ -333,9 +360,11 @@ def make_environment(session: Session, name: str) -> Environment:
         shape=place.shape,
         rollout=place.rollout,
         spec=place.spec,
+        last_good=place.last_good,
         order=place.order,
         settled=place.settled,
         held=place.held,
+        logged=logged,
         delivered=place.delivered,
     )
 

@@ -10,9 +10,9 @@ from typing import Any
 from pipeline.errors import ExitCode
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.order import Order
-from pipeline.model.service import TaskState
+from pipeline.model.service import Previous, TaskState
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, Progress, Say, Service, StageResult
+from pipeline.ports import Candidate, Held, Progress, Say, Service, StageResult
 from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
 
 _OUTCOMES: Mapping[RolloutOutcome, tuple[Outcome, ExitCode | None]] = {
@@ -29,43 +29,51 @@ class Environment:
     """One environment: how to roll out there, and whom to tell of what runs there afterwards.
 
     `shape` is what of its settings makes another plan (JSON values); `spec` makes the rollout's settings for a
-    candidate; `order` judges whether it may replace what runs; `settled` is called after each good rollout; `base_url`
-    gives the load balancer's front; `held` holds the environment's lease, saying why; `delivered` takes the image to
-    where the environment pulls from. Nothing is asked of the cloud before it is needed.
+    candidate, `last_good` tells what to go back to; `order` judges whether a candidate may replace what runs; `settled`
+    is called after each good rollout; `base_url` gives the load balancer's front; `held` holds the environment's lease,
+    saying why and for which digest; `rollout` takes what is held, where something is to be changed, and `logged` does
+    it and keeps that in the deployment log; `delivered` takes the image to where the environment pulls from. Nothing is
+    asked of the cloud before it is needed.
     """
 
     name: str
     container: str
     base_url: Callable[[], str]
     shape: Mapping[str, Any]
-    rollout: Callable[[], Rollout]
+    rollout: Callable[..., Rollout]
     spec: Callable[[Candidate], DeploySpec]
+    last_good: Callable[[], Previous | None]
     order: Callable[[Candidate, frozenset[Digest]], Order]
     settled: Callable[[ImageRef, RolloutResult, Say], None]
-    held: Callable[[str], AbstractContextManager[None]]
+    held: Callable[..., AbstractContextManager[Held]]
+    logged: Callable[[Rollout, ImageRef, DeploySpec, Progress], RolloutResult]
     delivered: Callable[[ImageRef, Say], ImageRef]
 
-    def deploy(self, candidate: Candidate, progress: Progress) -> Deployed:
-        """Rolls out and verifies, unless something newer runs; the exceptions are `Rollout.deploy`'s."""
+    def deploy(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
+        """Rolls out and verifies while the lease is ours, unless something newer runs.
+
+        The exceptions are `Rollout.deploy`'s.
+        """
         running = _running(_alive(self.rollout().service), self.container)
         order = self.order(candidate, running)
         if not order.verdict.passed:
             return Deployed(order.verdict, None, {"order": dict(order.facts)}, began=False)
-        deployed = self._deploy(candidate, self.spec(candidate), progress)
+        deployed = self._deploy(candidate, self.spec(candidate), held, progress)
         return replace(deployed, facts={**deployed.facts, "order": dict(order.facts)})
 
-    def restore(self, candidate: Candidate, definition: str, progress: Progress) -> Deployed:
+    def restore(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
         """Rolls out what ran here before, by the task definition it ran with where `definition` names it.
 
         Older is what is wanted here: the order is not asked. Nor is the command before a rollout run: an old image's
         migration knows nothing of a newer schema. The exceptions are `Rollout.deploy`'s.
         """
         spec = replace(self.spec(candidate), definition=definition, before=())
-        return self._deploy(candidate, spec, progress)
+        return self._deploy(candidate, spec, held, progress)
 
-    def _deploy(self, candidate: Candidate, spec: DeploySpec, progress: Progress) -> Deployed:
+    def _deploy(self, candidate: Candidate, spec: DeploySpec, held: Held, progress: Progress) -> Deployed:
         image = self.delivered(candidate.ref, progress.note)
-        result = self.rollout().deploy(image, spec, progress)
+        spec = replace(spec, last_good=self.last_good())
+        result = self.logged(self.rollout(held), image, spec, progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
             self.settled(image, result, progress.note)
         outcome, code = _OUTCOMES[result.outcome]

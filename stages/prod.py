@@ -39,5 +39,6 @@ class ProdStage:
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out, verifies through the load balancer."""
-        with self.target.held(f"rollout of {candidate.ref.digest.short}"):
-            return self.target.deploy(candidate, progress).result
+        digest = candidate.ref.digest
+        with self.target.held(f"rollout of {digest.short}", str(digest)) as held:
+            return self.target.deploy(candidate, held, progress).result

@@ -43,6 +43,7 @@ class RollbackStage:
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out and verifies, as any rollout."""
-        with self.target.held(f"rollback to {candidate.ref.digest.short}"):
-            result = self.target.restore(candidate, self.definition, progress).result
+        digest = candidate.ref.digest
+        with self.target.held(f"rollback to {digest.short}", str(digest)) as held:
+            result = self.target.restore(candidate, self.definition, held, progress).result
         return replace(result, facts={**result.facts, "reason": self.reason, "by": self.by})

@@ -18,7 +18,7 @@ from pipeline.model.load import (
     metrics_of,
 )
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, LoadGenerator, Plan, Progress, Source, StageResult
+from pipeline.ports import Candidate, Held, LoadGenerator, Plan, Progress, Source, StageResult
 from stages.deployment import Deployed, Environment
 from stages.files import hash_program
 
@@ -81,12 +81,13 @@ class StagingStage:
         """Checks the locustfile, rolls out, rehearses the way back, loads, judges."""
         progress.step("checking the locustfile")
         self.generator.check(self.load.shape.locustfile)
-        with self.target.held(f"rollout and load of {candidate.ref.digest.short}"):
-            deployed = self.target.deploy(candidate, progress)
+        digest = candidate.ref.digest
+        with self.target.held(f"rollout and load of {digest.short}", str(digest)) as held:
+            deployed = self.target.deploy(candidate, held, progress)
             facts: dict[str, Any] = {"deployment": dict(deployed.facts)}
             if not deployed.verdict.passed:
                 return deployed.result
-            rehearsed, failed = self._rehearsed(candidate, progress)
+            rehearsed, failed = self._rehearsed(candidate, held, progress)
             facts |= rehearsed
             if failed:
                 return replace(failed.result, facts=facts)
@@ -101,7 +102,9 @@ class StagingStage:
             metrics_of(summary),
         )
 
-    def _rehearsed(self, candidate: Candidate, progress: Progress) -> tuple[dict[str, Any], Deployed | None]:
+    def _rehearsed(
+        self, candidate: Candidate, held: Held, progress: Progress
+    ) -> tuple[dict[str, Any], Deployed | None]:
         """What goes on record of the rehearsal, and the rollout that failed in it, if one did.
 
         Production's image goes in, as it would after a failure, and the candidate comes back.
@@ -116,7 +119,7 @@ class StagingStage:
         progress.note(f"rehearsing the rollback to {image.digest.short}, which production runs")
         facts: dict[str, Any] = {"digest": str(image.digest)}
         for name, one in (("back", Candidate(Source(""), image)), ("again", candidate)):
-            done = self.target.restore(one, "", progress)
+            done = self.target.restore(one, "", held, progress)
             facts[name] = dict(done.facts)
             if not done.verdict.passed:
                 return {"rehearsal": facts}, _in_rehearsal(done)

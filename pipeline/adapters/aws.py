@@ -22,6 +22,11 @@ _LOOPBACK: Mapping[str, Any] = {
     "read_timeout": 30,
     "proxies": {},
 }
+_PROMPT: Mapping[str, Any] = {
+    "retries": {"mode": "standard", "total_max_attempts": 2},
+    "connect_timeout": 3,
+    "read_timeout": 8,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +49,24 @@ class Aws:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, bool], Any] = {}
         self._session: Any = None
 
-    def client(self, service: str) -> Any:
-        """boto3's client of a service, with adaptive retries."""
-        if service not in self._clients:
+    def client(self, service: str, *, prompt: bool = False) -> Any:
+        """boto3's client of a service, with adaptive retries.
+
+        A `prompt` one gives up within 25 seconds: for what must be known in time or not at all.
+        """
+        if (service, prompt) not in self._clients:
             from botocore.config import Config  # noqa: PLC0415 – commands that only look never get here
 
             self._session = self._session or self._open()
             endpoint = self._access.endpoint or None
-            config = Config(**(_LOOPBACK if endpoint else _REMOTE))
-            self._clients[service] = self._session.client(service, endpoint_url=endpoint, config=config)
-        return self._clients[service]
+            config = Config(**{**(_LOOPBACK if endpoint else _REMOTE), **(_PROMPT if prompt else {})})
+            self._clients[service, prompt] = self._session.client(
+                service, endpoint_url=endpoint, config=config
+            )
+        return self._clients[service, prompt]
 
     def who(self) -> str:
         """The identity that acts, as an ARN. Raises UnavailableError when there is none, or it has expired."""

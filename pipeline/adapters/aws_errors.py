@@ -31,7 +31,10 @@ _CREDENTIAL = frozenset(
     }
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
-_BUSY = ("throttl", "toomanyrequests", "requestlimit", "slowdown", "limitexceeded", "serviceunavailable")
+_BUSY = (
+    *("throttl", "throughputexceeded", "toomanyrequests"),
+    *("requestlimit", "slowdown", "limitexceeded", "serviceunavailable"),
+)
 
 
 @contextmanager

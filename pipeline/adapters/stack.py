@@ -45,7 +45,7 @@ def environment_template() -> str:
 
 
 def shared_template() -> str:
-    """The template of what environments share: the image repository (pipeline/templates/shared.yaml)."""
+    """The template of what environments share: image repository, table (pipeline/templates/shared.yaml)."""
     return (TEMPLATES / "shared.yaml").read_text("utf-8")
 
 

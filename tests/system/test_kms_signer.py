@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from pipeline.adapters.registry import OciRegistry
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.signer import KmsSigner, SignerChoice, TrustedKeys, kms_public_key, open_signer
 from pipeline.errors import ConfigurationError, UnavailableError
+from tests.bare_emulator import bare_emulator, client, free_port
 from tests.fakes.evidence import statement_of
 from tests.fakes.registry_images import push_image
 from tests.fakes.registry_server import registry_server
@@ -28,56 +20,13 @@ from tests.fakes.registry_server import registry_server
 ALIAS = "awskms:///alias/promote"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def client(port: int) -> Any:
-    return boto3.client(
-        "kms",
-        endpoint_url=f"http://127.0.0.1:{port}",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        region_name="us-east-1",
-        config=Config(proxies={}, retries={"total_max_attempts": 1}, connect_timeout=5),
-    )
-
-
 @pytest.fixture(scope="module")
 def kms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    port, folder = free_port(), tmp_path_factory.mktemp("emulator")
-    env = {**os.environ, "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ministack"], cwd=folder, env=env, stdout=log, stderr=log
-        )
-    try:
-        _wait_for(port, process, folder / "log")
-        found = client(port)
+    with bare_emulator(tmp_path_factory.mktemp("emulator")) as port:
+        found = client("kms", port)
         key = found.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
         found.create_alias(AliasName="alias/promote", TargetKeyId=key)
         yield found
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for _ in range(600):
-        try:
-            opener.open(f"http://127.0.0.1:{port}/", timeout=5)
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(log.read_text())
 
 
 @pytest.mark.parametrize("size", [0, 32, 4096, 4097, 100_000])
@@ -123,4 +72,4 @@ def test_an_alias_that_is_not_there_is_named(kms: Any) -> None:
 
 def test_kms_out_of_reach_is_no_refusal() -> None:
     with pytest.raises(UnavailableError, match="does not answer"):
-        KmsSigner(client(free_port()), ALIAS)
+        KmsSigner(client("kms", free_port()), ALIAS)

@@ -10,17 +10,20 @@ import pytest
 
 from pipeline.errors import ConfigurationError, ExitCode
 from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.lease import Claim
 from pipeline.model.limits import Limit
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
 from pipeline.model.order import Order
-from pipeline.model.service import ServiceState, TargetState, TaskState
+from pipeline.model.service import Previous, ServiceState, TargetState, TaskState
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, Progress, Source, StageResult
+from pipeline.ports import Candidate, Held, Progress, Source, StageResult
 from pipeline.rollout import DeploySpec, RolloutOutcome, RolloutResult
 from stages.deployment import Environment
 from stages.prod import ProdStage
 from stages.rollback import RollbackStage
 from stages.staging import LoadPlan, StagingStage
+from tests.fakes.clock import FakeClock
+from tests.fakes.lease import FakeLease
 from tests.fakes.load import FakeLoad, Measured, RecordedProgress
 
 IMAGE = ImageRef("localhost:5000/shop", Digest("sha256:" + "a" * 64))
@@ -79,8 +82,13 @@ class World:
     rollout: FakeRollout = field(default_factory=FakeRollout)
     settled: list[Any] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
+    lease: FakeLease = field(default_factory=lambda: FakeLease(FakeClock()))
+    ours: Held | None = None
+    changing: list[Held | None] = field(default_factory=list)
+    log: list[ImageRef] = field(default_factory=list)
     elsewhere: str = ""
     older: bool = False
+    good: Previous | None = None
     replaced: list[frozenset[Digest]] = field(default_factory=list)
 
     def deliver(self, image: ImageRef, say: Callable[[str], None]) -> ImageRef:
@@ -96,10 +104,23 @@ class World:
         return Order(Verdict("prod", outcome, reasons), {"order": "older" if self.older else "newer"})
 
     @contextmanager
-    def hold(self, why: str) -> Iterator[None]:
+    def hold(self, why: str, digest: str) -> Iterator[Held]:
+        assert digest == str(IMAGE.digest)
         self.held.append(why)
-        yield
+        with self.lease.hold("prod", Claim("anne", "run-1", why, digest)) as held:
+            self.ours = held
+            yield held
         self.held.append("free")
+
+    def rollout_while(self, held: Held | None = None) -> Any:
+        """A rollout that changes things is made with what is held."""
+        self.changing.append(held)
+        return self.rollout
+
+    def logged(self, rollout: Any, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
+        self.log.append(image)
+        result: RolloutResult = rollout.deploy(image, spec, progress)
+        return result
 
     def environment(self, name: str) -> Environment:
         return Environment(
@@ -107,11 +128,13 @@ class World:
             "app",
             lambda: "http://127.0.0.1:1",
             {"cluster": "c"},
-            lambda: self.rollout,  # type: ignore[arg-type, return-value]
+            self.rollout_while,
             lambda _candidate: DeploySpec("app"),
+            lambda: self.good,
             self.judge,
             lambda _image, result, _say: self.settled.append(result),
             self.hold,
+            self.logged,
             self.deliver,
         )
 
@@ -144,6 +167,20 @@ def test_an_environment_with_a_registry_of_its_own_runs_the_image_from_there(wor
     progress = RecordedProgress()
     ProdStage(world.environment("prod")).run(CANDIDATE, progress)
     assert world.rollout.deployed == [ImageRef("localhost:6000/shop", IMAGE.digest)]
+
+
+@pytest.mark.parametrize("stage", ["staging", "prod"])
+def test_what_changes_an_environment_is_logged_and_made_with_its_lease(
+    world: World, tmp_path: Path, stage: str
+) -> None:
+    if stage == "prod":
+        ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
+    else:
+        load = FakeLoad(tmp_path, {"GET /": Measured(2000, 20.0)})
+        staging(world, tmp_path, load).run(CANDIDATE, RecordedProgress())
+    assert world.log == [IMAGE]
+    assert world.ours is not None
+    assert [held for held in world.changing if held] == [world.ours]
 
 
 def test_prod_is_held_while_it_changes(world: World) -> None:

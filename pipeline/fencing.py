@@ -1,0 +1,52 @@
+"""A service that is changed only while a lease is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.model.crossing import OneOff
+from pipeline.model.service import ServiceState, TaskState
+from pipeline.ports import Held, Say, Service
+
+
+class FencedService:
+    """See `pipeline.ports.Service`. Before each call that changes something the lease is checked.
+
+    Such a call then also raises what `Held.check` raises; nothing was sent where it does.
+    """
+
+    def __init__(self, service: Service, held: Held) -> None:
+        self._service = service
+        self._held = held
+
+    def register(self, definition: Mapping[str, Any]) -> str:
+        """See `pipeline.ports.Service.register`."""
+        self._held.check()
+        return self._service.register(definition)
+
+    def update(self, task_definition: str, *, desired: int | None = None) -> str:
+        """See `pipeline.ports.Service.update`."""
+        self._held.check()
+        return self._service.update(task_definition, desired=desired)
+
+    def run_once(self, task_definition: str, command: Sequence[str], say: Say) -> OneOff:
+        """See `pipeline.ports.Service.run_once`."""
+        self._held.check()
+        return self._service.run_once(task_definition, command, say)
+
+    def describe(self) -> ServiceState:
+        """See `pipeline.ports.Service.describe`."""
+        return self._service.describe()
+
+    def task_definition(self, arn: str) -> Mapping[str, Any]:
+        """See `pipeline.ports.Service.task_definition`."""
+        return self._service.task_definition(arn)
+
+    def tasks(self) -> Sequence[TaskState]:
+        """See `pipeline.ports.Service.tasks`."""
+        return self._service.tasks()
+
+    def log_lines(self, task_id: str, last: int) -> Sequence[str]:
+        """See `pipeline.ports.Service.log_lines`."""
+        return self._service.log_lines(task_id, last)

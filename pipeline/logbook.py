@@ -1,0 +1,81 @@
+"""Rolls out, and writes into the deployment log that it began and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pipeline.errors import BusyError, DetachedError, DetachedInterrupt, PipelineError, StuckError
+from pipeline.model.deployment_log import Ending, LogEntry
+from pipeline.model.digest import ImageRef
+from pipeline.ports import Clock, DeploymentLog, Progress
+from pipeline.rollout import DeploySpec, Rollout, RolloutResult
+
+_LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Logbook:
+    """The log of one environment, written by one run. `who` acts; `forced` is the reason given with --force."""
+
+    log: DeploymentLog
+    clock: Clock
+    environment: str
+    run: str
+    who: str
+    forced: str = ""
+
+    def deploy(
+        self, rollout: Rollout, image: ImageRef, spec: DeploySpec, progress: Progress
+    ) -> RolloutResult:
+        """As `Rollout.deploy`. A log that cannot be written is said, and stops nothing: the evidence is what counts."""
+        entry = LogEntry(
+            environment=self.environment,
+            run=self.run,
+            digest=str(image.digest),
+            who=self.who,
+            started=self.clock.now(),
+            forced=self.forced,
+        )
+        self._begin(entry, progress)
+        try:
+            result = rollout.deploy(image, spec, progress)
+        except (PipelineError, KeyboardInterrupt) as error:
+            reason = error.message if isinstance(error, PipelineError) else "interrupted"
+            self._complete(replace(entry, ending=_ending(error), reason=reason), progress)
+            raise
+        self._complete(_ended(entry, result), progress)
+        return result
+
+    def _begin(self, entry: LogEntry, progress: Progress) -> None:
+        try:
+            self.log.begin(entry)
+        except PipelineError as error:
+            progress.note(f"the deployment log cannot be written: {error.message}")
+
+    def _complete(self, entry: LogEntry, progress: Progress) -> None:
+        try:
+            self.log.complete(
+                replace(entry, finished=self.clock.now(), reason=entry.reason[:_LONGEST_REASON])
+            )
+        except PipelineError as error:
+            progress.note(f"the end is not in the deployment log: {error.message}")
+
+
+def _ended(entry: LogEntry, result: RolloutResult) -> LogEntry:
+    probe = result.facts.get("probe") or {}
+    return replace(
+        entry,
+        ending=Ending.of(result.outcome.value),
+        reason=result.reasons[0].text if result.reasons else "",
+        sent=probe.get("sent"),
+        failed=probe.get("failed"),
+        previous=next(iter(result.facts["previous_digests"]), ""),
+    )
+
+
+def _ending(error: PipelineError | KeyboardInterrupt) -> Ending:
+    if isinstance(error, DetachedError | DetachedInterrupt):
+        return Ending.DETACHED
+    if isinstance(error, StuckError):
+        return Ending.STUCK
+    return Ending.GAVE_WAY if isinstance(error, BusyError) else Ending.NOT_DONE

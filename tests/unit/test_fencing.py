@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.errors import BusyError
+from pipeline.fencing import FencedService
+from pipeline.model.lease import Claim
+from pipeline.ports import Service
+from tests.fakes.clock import FakeClock
+from tests.fakes.lease import FakeHeld, FakeLease
+
+CHANGES: dict[str, Callable[[Service], object]] = {
+    "register": lambda service: service.register({"family": "shop"}),
+    "update": lambda service: service.update("td:2", desired=3),
+    "run_once": lambda service: service.run_once("td:2", ["migrate"], print),
+}
+LOOKS: dict[str, Callable[[Service], object]] = {
+    "describe": lambda service: service.describe(),
+    "task_definition": lambda service: service.task_definition("td:1"),
+    "tasks": lambda service: service.tasks(),
+    "log_lines": lambda service: service.log_lines("t1", 5),
+}
+CLAIM = Claim("anne", "run-1", "rollout of aaa")
+
+
+class Recorder:
+    """A service that answers every call with what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def call(*words: object, **named: object) -> object:
+            self.asked.append((name, words, named))
+            return self.asked[-1]
+
+        return call
+
+
+def test_every_call_of_a_service_either_looks_or_changes() -> None:
+    public = {name for name, _ in inspect.getmembers(Service, callable) if not name.startswith("_")}
+    assert public == {*CHANGES, *LOOKS}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_goes_through_while_the_lease_is_ours(name: str) -> None:
+    service, direct = Recorder(), Recorder()
+    with FakeLease(FakeClock()).hold("prod", CLAIM) as held:
+        answer = CHANGES[name](FencedService(service, held))  # type: ignore[arg-type]
+    assert answer == CHANGES[name](direct)  # type: ignore[arg-type]
+    assert held.checks == 1
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_nothing_is_changed_once_the_lease_is_lost(name: str) -> None:
+    service, lease = Recorder(), FakeLease(FakeClock())
+    with lease.hold("prod", CLAIM) as held:
+        lease.clear("prod", Claim("carl", "run-2", "wrong button"))
+        with pytest.raises(BusyError, match="carl cleared it: wrong button"):
+            CHANGES[name](FencedService(service, held))  # type: ignore[arg-type]
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_looking_asks_nobody(name: str) -> None:
+    service, direct = Recorder(), Recorder()
+    clock = FakeClock()
+    with FakeLease(clock).hold("prod", CLAIM) as held:
+        clock.advance(3600)
+        answer = LOOKS[name](FencedService(service, held))  # type: ignore[arg-type]
+    assert answer == LOOKS[name](direct)  # type: ignore[arg-type]
+    assert isinstance(held, FakeHeld)
+    assert held.checks == 0
