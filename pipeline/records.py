@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,23 +90,26 @@ class Records:
         builds = [found for found in self.weighed(image).accepted if found.statement.stage == "build"]
         return str(builds[-1].statement.facts.get("commit", "")) if builds else ""
 
-    def newest(self, environment: str) -> Evidence | None:
-        """The newest PASSED deployment to an environment, over all digests."""
-        found = (
+    def deployments(self, environment: str) -> Sequence[Evidence]:
+        """What is recorded of deployments to an environment, over all digests, in no order."""
+        return [
             evidence
             for digest in self.evidence.subjects()
             for evidence in self.weighed(ImageRef(self.repository, digest)).accepted
             if evidence.statement.environment == environment
             and evidence.statement.stage in (environment, "rollback")
-            and evidence.statement.result == "PASSED"
-        )
+        ]
+
+    def newest(self, environment: str) -> Evidence | None:
+        """The newest PASSED deployment to an environment, over all digests."""
+        found = (each for each in self.deployments(environment) if each.statement.result == "PASSED")
         return max(found, key=lambda evidence: evidence.statement.finished, default=None)
 
     @property
     def person(self) -> str:
-        """Who acts, by the login that CI or this machine gives, and the key that will sign for it."""
+        """Who acts, by the login that CI or this machine gives, and the key that signs here, if there is one."""
         login = os.environ.get("GITHUB_ACTOR") or _login()
-        return f"{login} (key: {self.signing.name})"
+        return f"{login} (key: {self.signing.name})" if self.signing.name else login
 
     def declare(self, image: ImageRef, stage: str, environment: str, result: str, reason: str) -> str:
         """Signs a person's word, an approval or a quarantine, and attaches it; returns the record's `sha256:…`."""

@@ -6,6 +6,7 @@ import click
 
 from pipeline.commands.reporting import finish
 from pipeline.commands.targets import well_formed
+from pipeline.commands.waiting import wait_option
 from pipeline.errors import UsageError
 from pipeline.model.policy import Override
 from pipeline.terminal import Invocation
@@ -19,6 +20,7 @@ from pipeline.terminal import Invocation
     "--force", is_flag=True, help="Go past a gate that refuses; asks for --reason, and is recorded."
 )
 @click.option("--reason", default="", help="Why the gate is overridden.")
+@wait_option
 @click.pass_obj
 def command(
     invocation: Invocation, digest: str, environment: str, reason: str, *, fresh: bool, force: bool
@@ -32,7 +34,8 @@ def command(
 
     _check(reason, force=force)
     project = Project.open(invocation.root, invocation.terminal)
-    with project.session((environment,)) as session:
+    forced = reason.strip() if force else ""
+    with project.session((environment,), wait=invocation.wait, forced=forced) as session:
         override = Override(reason.strip(), session.records.person) if force else None
         report = session.runner.run(
             session.candidate(digest), only=(environment,), fresh=fresh, override=override
