@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, str] = {
     "verify": "judge the evidence of a digest and explain; touches nothing",
     "evidence": "list what is attested of a digest, by whom, and what does not count and why",
     "status": "what runs in each environment, since when, and what is recorded of it",
+    "history": "what was deployed to an environment, by whom, and how it ended",
+    "unlock": "take an environment's lease away from whoever holds it, with a reason",
     "local": "the embedded cloud: up, down, status, reset",
     "doctor": "every prerequisite as OK, SKIP or NG with the fix",
 }

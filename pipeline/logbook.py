@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pipeline.errors import BusyError, DetachedError, DetachedInterrupt, PipelineError, StuckError
 from pipeline.model.deployment_log import Ending, LogEntry
 from pipeline.model.digest import ImageRef
+from pipeline.model.lease import Tenure
 from pipeline.ports import Clock, DeploymentLog, Progress
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 
@@ -45,6 +46,15 @@ class Logbook:
             raise
         self._complete(_ended(entry, result), progress)
         return result
+
+    def cleared(self, taken: Tenure, reason: str) -> None:
+        """Keeps that the lease was taken from its holder. Raises UnavailableError when the log cannot be reached."""
+        now = self.clock.now()
+        text = f"{reason} (was held by {taken.holder})"[:_LONGEST_REASON]
+        digest = taken.claim.digest
+        self.log.complete(
+            LogEntry(self.environment, self.run, digest, self.who, now, now, Ending.CLEARED, text)
+        )
 
     def _begin(self, entry: LogEntry, progress: Progress) -> None:
         try:

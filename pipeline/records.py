@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,23 +132,26 @@ class Records:
             registry = self._registry_of(repository)
             tag_promoted(registry, ImageRef(repository, image.digest), environment, SystemClock().now())
 
-    def newest(self, environment: str) -> Evidence | None:
-        """The newest PASSED deployment to an environment, over all digests."""
-        found = (
+    def deployments(self, environment: str) -> Sequence[Evidence]:
+        """What is recorded of deployments to an environment, over all digests, in no order."""
+        return [
             evidence
             for digest in self.evidence.subjects()
             for evidence in self.weighed(ImageRef(self.repository, digest)).accepted
             if evidence.statement.environment == environment
             and evidence.statement.stage in (environment, "rollback")
-            and evidence.statement.result == "PASSED"
-        )
+        ]
+
+    def newest(self, environment: str) -> Evidence | None:
+        """The newest PASSED deployment to an environment, over all digests."""
+        found = (each for each in self.deployments(environment) if each.statement.result == "PASSED")
         return max(found, key=lambda evidence: evidence.statement.finished, default=None)
 
     @property
     def person(self) -> str:
-        """Who acts, by the login that CI or this machine gives, and the key that will sign for it."""
+        """Who acts, by the login that CI or this machine gives, and the key that signs here, if there is one."""
         login = os.environ.get("GITHUB_ACTOR") or _login()
-        return f"{login} (key: {self.signing.name})"
+        return f"{login} (key: {self.signing.name})" if self.signing.name else login
 
     def left(self, image: ImageRef, environment: str, to: Digest, reason: str) -> str:
         """Signs that an environment went back from an image to another one; returns the record's `sha256:…`."""

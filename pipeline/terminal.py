@@ -129,10 +129,11 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What every command is given: the project's root and how to speak."""
+    """What every command is given: the project's root and how to speak; `wait` are the seconds of --wait."""
 
     root: Path
     terminal: Terminal
+    wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

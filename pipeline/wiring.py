@@ -38,11 +38,10 @@ from pipeline.glance import Glance, glance
 from pipeline.logbook import Logbook
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Evidence
+from pipeline.model.history import HistoryLine, merge
 from pipeline.model.load import GeneratorLimits, LoadShape
 from pipeline.model.policy import Override
-from pipeline.model.rollback import nothing_good
 from pipeline.model.run import RunReport
-from pipeline.model.verdict import Outcome
 from pipeline.places import Place
 from pipeline.ports import Candidate, IntegrationSandbox, Progress, Source, Stage
 from pipeline.records import Records
@@ -202,6 +201,16 @@ class Session:
 
         newest = self.records.newest(name)
         return glance(place.service, place.targets, CONTAINER, weighed, newest)
+
+    def history(self, name: str, limit: int) -> Sequence[HistoryLine]:
+        """What was deployed to an environment, newest first. Without the log, which is said, what is on record."""
+        try:
+            entries = self.log.entries(name, limit)
+        except PipelineError as error:
+            self.project.terminal.tell(f"only what left a record, without the log: {error.message}")
+            entries = ()
+        signers = {trust.key_id: trust.name for trust in self.signing.trust}
+        return merge(entries, self.records.deployments(name), signers, limit)
 
     def keep(self, document: Mapping[str, Any]) -> Path:
         """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from pipeline.commands.reporting import finish
 from pipeline.commands.targets import well_formed
+from pipeline.commands.waiting import wait_option
 from pipeline.errors import UsageError
-from pipeline.model.policy import Override
 from pipeline.terminal import Invocation
 
 
@@ -24,6 +22,7 @@ from pipeline.terminal import Invocation
     "--allow-older", "older", is_flag=True, help="Let it replace something newer; asks for --reason as well."
 )
 @click.option("--reason", default="", help="Why the gate is overridden, or something newer replaced.")
+@wait_option
 @click.pass_obj
 def command(
     invocation: Invocation,
@@ -39,19 +38,18 @@ def command(
     get past a quarantine, a revocation, or a digest that nobody who is trusted has built. What is older than what runs
     there (by git, else by build time) is refused without --allow-older.
     """
-    from pipeline.wiring import Project
+    from pipeline.wiring import Asked, Project
 
     force, older = asked["force"], asked["older"]
     _check(reason, {"--force": force, "--allow-older": older})
     project = Project.open(invocation.root, invocation.terminal)
-    with project.session((environment,)) as session:
-        said = Override(reason.strip(), session.records.person)
-        session = replace(session, older=said if older else None)
+    wishes = Asked(invocation.wait, reason.strip(), force, older)
+    with project.session((environment,), asked=wishes) as session:
         report = session.runner.run(
             session.candidate(digest),
             only=(environment,),
             fresh=asked["fresh"],
-            override=said if force else None,
+            override=session.override(given=force),
         )
     return finish(invocation.terminal, session, report, "promote", environment=environment)
 

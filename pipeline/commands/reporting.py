@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.model.lease import Tenure
 from pipeline.model.run import RunReport, StageReport
 from pipeline.terminal import Terminal
 
@@ -40,6 +41,21 @@ def describe(report: RunReport, command: str, environment: str = "") -> dict[str
         "image": str(report.image) if report.image else "",
         "environment": environment,
         "stages": [_stage(stage) for stage in report.stages],
+    }
+
+
+def describe_tenure(tenure: Tenure) -> dict[str, Any]:
+    """A tenure as JSON (docs/reference/cli.md)."""
+    claim = tenure.claim
+    return {
+        "text": tenure.holder,
+        "holder": claim.holder,
+        "run": claim.run,
+        "digest": claim.digest,
+        "why": claim.why,
+        "since": tenure.since.isoformat(),
+        "expires": tenure.expires.isoformat(),
+        "fence": tenure.fence,
     }
 
 

@@ -24,11 +24,13 @@ def _digest(context: click.Context, parameter: click.Parameter, value: str) -> s
 
 @click.command("rollback")
 @click.argument("environment", metavar="ENVIRONMENT", type=click.Choice(("staging", "prod")))
-@click.option("--to", default="", callback=_digest, metavar="DIGEST", help="Go back to this one, not the newest.")
+@click.option(
+    "--to", default="", callback=_digest, metavar="DIGEST", help="Go back to this one, not the newest."
+)
 @click.option("--reason", default="", help="Why; goes into the record.")
 @wait_option
 @click.pass_obj
-def command(invocation: Invocation, environment: str, to: str, reason: str, wait: float) -> int:
+def command(invocation: Invocation, environment: str, to: str, reason: str) -> int:
     """Takes ENVIRONMENT back to the newest digest with a good deployment on record there, but the one that runs now.
 
     It runs again by the very task definition it ran with. What is quarantined, revoked, or failed there since is passed
@@ -38,7 +40,7 @@ def command(invocation: Invocation, environment: str, to: str, reason: str, wait
     from pipeline.wiring import Asked, Project
 
     project = Project.open(invocation.root, invocation.terminal)
-    with project.session(("rollback",), asked=Asked(wait=wait)) as session:
+    with project.session(("rollback",), asked=Asked(wait=invocation.wait)) as session:
         report = _back(session, environment, to, reason.strip())
     return finish(invocation.terminal, session, report, "rollback", environment=environment)
 

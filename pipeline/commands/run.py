@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.commands.waiting import wait_option
+
 if TYPE_CHECKING:
     from pipeline.terminal import Invocation
 
@@ -15,15 +17,16 @@ STAGES = ("build", "integration", "staging", "prod")
 @click.command("run")
 @click.option("--until", type=click.Choice(STAGES), default="prod", help="The last stage to run.")
 @click.option("--fresh", is_flag=True, help="Run every stage, also those whose evidence still stands.")
+@wait_option
 @click.pass_obj
 def command(invocation: Invocation, until: str, *, fresh: bool) -> int:
     """Build, integration, staging, prod: one digest, as far as its evidence carries it."""
     from pipeline.commands.reporting import finish
     from pipeline.ports import Candidate
-    from pipeline.wiring import Project
+    from pipeline.wiring import Asked, Project
 
     project = Project.open(invocation.root, invocation.terminal)
     stages = STAGES[: STAGES.index(until) + 1]
-    with project.session(stages) as session:
+    with project.session(stages, asked=Asked(wait=invocation.wait)) as session:
         report = session.runner.run(Candidate(session.source), only=stages, fresh=fresh)
     return finish(invocation.terminal, session, report, "run")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.targets import well_formed
+from pipeline.commands.waiting import wait_option
 
 if TYPE_CHECKING:
     from pipeline.terminal import Invocation
@@ -36,25 +37,25 @@ def build(invocation: Invocation, *, fresh: bool) -> int:
     return finish(invocation.terminal, session, report, "stage", answer=answer)
 
 
-def _one(name: str, help_text: str) -> click.Command:
+def _one(name: str, help_text: str, *, waits: bool = False) -> click.Command:
     @click.command(name, help=help_text)
     @click.argument("digest", callback=well_formed)
     @_fresh
     @click.pass_obj
     def one(invocation: Invocation, digest: str, *, fresh: bool) -> int:
         from pipeline.commands.reporting import finish
-        from pipeline.wiring import Project
+        from pipeline.wiring import Asked, Project
 
         project = Project.open(invocation.root, invocation.terminal)
-        with project.session((name,)) as session:
+        with project.session((name,), asked=Asked(wait=invocation.wait)) as session:
             report = session.runner.run(session.candidate(digest), only=(name,), fresh=fresh)
         return finish(invocation.terminal, session, report, "stage")
 
-    return one
+    return wait_option(one) if waits else one
 
 
 command.add_command(
     _one("integration", "Runs the digest with its real dependencies and the tests against it.")
 )
-command.add_command(_one("staging", "Rolls the digest out on staging, loads it, and judges."))
-command.add_command(_one("prod", "Rolls the digest out on production, when its gate is open."))
+command.add_command(_one("staging", "Rolls the digest out on staging, loads it, and judges.", waits=True))
+command.add_command(_one("prod", "Rolls the digest out on production, when its gate is open.", waits=True))

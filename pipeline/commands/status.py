@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.commands.reporting import describe_tenure
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.terminal import Invocation
 
@@ -48,7 +49,17 @@ def _environment(session: Session, name: str) -> dict[str, Any]:
         "deployment": seen.in_progress,
         "recorded": seen.recorded,
         "drift": seen.drift,
+        "lease": _lease(session, name),
     }
+
+
+def _lease(session: Session, name: str) -> dict[str, Any] | None:
+    """Who holds the environment; why that is not known, where it is not."""
+    try:
+        tenure = session.lease.tenure(name)
+    except PipelineError as error:
+        return {"error": error.message, "hint": error.hint}
+    return describe_tenure(tenure) if tenure else None
 
 
 def _lines(environment: dict[str, Any]) -> list[str]:
@@ -56,7 +67,7 @@ def _lines(environment: dict[str, Any]) -> list[str]:
     if "error" in environment:
         return [f"{name}unknown: {environment['error']}", f"{'':<12}next: {environment['hint']}"]
     if not environment["digest"]:
-        return [f"{name}nothing runs yet"]
+        return [f"{name}nothing runs yet", *_held(environment["lease"])]
     lines = [
         f"{name}{environment['digest']}",
         f"{'':<12}commit {environment['commit'][:12] or 'unknown'}, {_health(environment)}, {environment['url']}",
@@ -67,7 +78,15 @@ def _lines(environment: dict[str, Any]) -> list[str]:
         lines.append(f"{'':<12}deployment in progress: {environment['deployment']}")
     if environment["drift"]:
         lines.append(f"{'':<12}drift: {environment['drift']}")
-    return lines
+    return [*lines, *_held(environment["lease"])]
+
+
+def _held(lease: dict[str, Any] | None) -> list[str]:
+    if lease is None:
+        return []
+    if "error" in lease:
+        return [f"{'':<12}who holds it is not known: {lease['error']}", f"{'':<12}next: {lease['hint']}"]
+    return [f"{'':<12}held by {lease['text']}"]
 
 
 def _health(environment: dict[str, Any]) -> str:
