@@ -19,12 +19,13 @@ from pipeline.errors import (
 from pipeline.logbook import Logbook
 from pipeline.model.deployment_log import Ending, LogEntry
 from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.lease import Claim
 from pipeline.model.service import Previous
 from pipeline.model.verdict import Reason
 from pipeline.ports import Progress
 from pipeline.rollout import DeploySpec, RolloutOutcome, RolloutResult
 from tests.fakes.clock import FakeClock
-from tests.fakes.lease import MemoryDeploymentLog
+from tests.fakes.lease import FakeLease, MemoryDeploymentLog
 from tests.fakes.load import RecordedProgress
 
 IMAGE = ImageRef("localhost:5000/shop", Digest("sha256:" + "a" * 64))
@@ -156,3 +157,14 @@ def test_a_reason_without_end_is_cut() -> None:
     desk.rollout.end = replace(RESULT, reasons=(Reason("long " * 10_000),))
     desk.deploy()
     assert len(desk.only().reason) <= 1000
+
+
+def test_a_lease_that_was_taken_away_is_in_the_log_with_who_had_it() -> None:
+    desk = Desk()
+    claim = Claim("bert", "run-0", "rollout of bbb", str(OLD))
+    with FakeLease(desk.clock).hold("prod", claim) as held:
+        desk.book.cleared(held.seat.tenure, "his laptop is gone")
+    entry = desk.only()
+    assert (entry.ending, entry.digest, entry.who, entry.run) == (Ending.CLEARED, str(OLD), "anne", "run-1")
+    assert entry.finished == entry.started
+    assert entry.reason.startswith("his laptop is gone (was held by bert, run run-0, since ")
