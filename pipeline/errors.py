@@ -58,6 +58,10 @@ class UnavailableError(PipelineError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class CredentialError(UnavailableError):
+    """AWS refuses the credential in use, or it has expired: asking again with it changes nothing."""
+
+
 class StuckError(PipelineError):
     """A person is needed; the hint says what state things are in and which commands help."""
 
