@@ -17,7 +17,7 @@ from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.clouds import CONTAINER, Cloud, cluster_name, service_name
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.local.cloud import Desired
-from pipeline.model.digest import ImageRef
+from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.ports import Candidate, Say
 from pipeline.records import Records
@@ -120,6 +120,11 @@ class Place:
     def held(self, why: str) -> AbstractContextManager[None]:
         """Holds the environment's lease."""
         return FileLease(self.state / "leases").hold(self.name, self.holder, why)
+
+    def recorded(self) -> Digest | None:
+        """The digest of the newest good rollout on record here, None where there is none."""
+        newest = self.records.newest(self.name)
+        return newest.subject if newest else None
 
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""

@@ -278,6 +278,7 @@ def make_environment(session: Session, name: str) -> Environment:
         settled=place.settled,
         held=place.held,
         delivered=place.delivered,
+        recorded=place.recorded,
     )
 
 

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigurationError, ExitCode
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.limits import Limit
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
-from pipeline.model.service import ServiceState, TargetState, TaskState
+from pipeline.model.service import DeploymentState, ServiceState, TargetState, TaskState
 from pipeline.model.verdict import Outcome, Reason
 from pipeline.ports import Candidate, Progress, Source
 from pipeline.rollout import DeploySpec, RolloutOutcome, RolloutResult
@@ -36,6 +36,7 @@ ENDS = {
 class Service:
     running: list[str] = field(default_factory=lambda: [str(IMAGE.digest)])
     desired: int = 1
+    deployments: tuple[DeploymentState, ...] = ()
 
     def tasks(self) -> list[TaskState]:
         return [
@@ -44,7 +45,9 @@ class Service:
         ]
 
     def describe(self) -> ServiceState:
-        return ServiceState("arn", "ACTIVE", "td:1", self.desired, len(self.running), (), "group")
+        return ServiceState(
+            "arn", "ACTIVE", "td:1", self.desired, len(self.running), self.deployments, "group"
+        )
 
 
 @dataclass
@@ -73,6 +76,7 @@ class World:
     settled: list[Any] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     elsewhere: str = ""
+    recorded: Digest | None = IMAGE.digest
 
     def deliver(self, image: ImageRef, say: Callable[[str], None]) -> ImageRef:
         if not self.elsewhere:
@@ -97,6 +101,7 @@ class World:
             self.settled.append,
             self.hold,
             self.deliver,
+            lambda: self.recorded,
         )
 
 
@@ -161,6 +166,21 @@ def test_prod_stands_only_where_every_task_there_should_be_serves_the_digest(
 def test_without_a_target_group_prod_stands_on_its_tasks(world: World) -> None:
     world.rollout.targets = None
     assert ProdStage(world.environment("prod")).standing(CANDIDATE).passed
+
+
+def test_prod_does_not_stand_while_something_is_rolled_out(world: World) -> None:
+    moving = DeploymentState("ecs-svc/2", "PRIMARY", "td:1", "IN_PROGRESS", "", 1, 1, 0)
+    world.rollout.service = Service(deployments=(moving,))
+    verdict = ProdStage(world.environment("prod")).standing(CANDIDATE)
+    assert "ecs-svc/2 is in progress" in verdict.reasons[0].text
+
+
+@pytest.mark.parametrize("newest", [None, Digest(OTHER)])
+def test_prod_does_not_stand_on_a_record_that_a_later_rollout_made_old(
+    world: World, newest: Digest | None
+) -> None:
+    world.recorded = newest
+    assert not ProdStage(world.environment("prod")).standing(CANDIDATE).passed
 
 
 def staging(world: World, tmp_path: Path, generator: FakeLoad) -> StagingStage:
