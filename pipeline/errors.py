@@ -66,6 +66,10 @@ class DetachedInterrupt(KeyboardInterrupt):
     """Ctrl-C or SIGTERM, while a deployment that we follow goes on without us."""
 
 
+class CredentialError(UnavailableError):
+    """AWS refuses the credential in use, or it has expired: asking again with it changes nothing."""
+
+
 class StuckError(PipelineError):
     """A person is needed; the hint says what state things are in and which commands help."""
 

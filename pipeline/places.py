@@ -173,6 +173,11 @@ class Place:
         claim = Claim(self.records.person, self.records.run_id, why, digest)
         return self.lease().hold(self.name, claim, wait=self.wait)
 
+    def recorded(self) -> Digest | None:
+        """The digest of the newest good rollout on record here, None where there is none."""
+        newest = self.records.newest(self.name)
+        return newest.subject if newest else None
+
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
         return self.records.delivered(self.name, image, say)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import CredentialError, PipelineError, UnavailableError
 from pipeline.model.deployment import Check
 from pipeline.model.digest import Digest
 from pipeline.model.rollout import (
@@ -45,12 +45,17 @@ class Patience:
         self._progress = progress
 
     def ask(self, question: Callable[[], _T]) -> _T:
-        """The answer. Throttling and outages are waited out; raises the last UnavailableError after the patience."""
+        """The answer. Throttling and outages are waited out; raises the last UnavailableError after the patience.
+
+        A credential that is refused is not waited out: CredentialError comes at once.
+        """
         since = self._clock.monotonic()
         delay = self._policy.poll
         while True:
             try:
                 return question()
+            except CredentialError:
+                raise
             except UnavailableError as error:
                 if self._clock.monotonic() - since >= self._policy.api_patience:
                     raise

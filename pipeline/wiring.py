@@ -375,6 +375,7 @@ def make_environment(session: Session, name: str) -> Environment:
         held=place.held,
         logged=logged,
         delivered=place.delivered,
+        recorded=place.recorded,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import ExitCode
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.order import Order
-from pipeline.model.service import Previous, TaskState
+from pipeline.model.service import Previous, TaskState, in_progress
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Held, Progress, Say, Service, StageResult
 from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
@@ -32,8 +32,8 @@ class Environment:
     candidate, `last_good` tells what to go back to; `order` judges whether a candidate may replace what runs; `settled`
     is called after each good rollout; `base_url` gives the load balancer's front; `held` holds the environment's lease,
     saying why and for which digest; `rollout` takes what is held, where something is to be changed, and `logged` does
-    it and keeps that in the deployment log; `delivered` takes the image to where the environment pulls from. Nothing is
-    asked of the cloud before it is needed.
+    it and keeps that in the deployment log; `delivered` takes the image to where the environment pulls from; `recorded`
+    is the digest of the newest good rollout on record. Nothing is asked of the cloud before it is needed.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Environment:
     held: Callable[..., AbstractContextManager[Held]]
     logged: Callable[[Rollout, ImageRef, DeploySpec, Progress], RolloutResult]
     delivered: Callable[[ImageRef, Say], ImageRef]
+    recorded: Callable[[], Digest | None]
 
     def deploy(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
         """Rolls out and verifies while the lease is ours, unless something newer runs.
@@ -85,7 +86,10 @@ class Environment:
         return self._runs(candidate, _alive(self.rollout().service))
 
     def serves(self, candidate: Candidate) -> Verdict:
-        """Whether the candidate runs, in as many tasks as the service wants, all of them healthy targets."""
+        """Whether the candidate runs, in as many tasks as the service wants, all of them healthy targets, nothing is
+        being rolled out, and the newest good rollout on record is the candidate's: an older record of it says nothing
+        of a rollout that came later and whose end nobody saw.
+        """
         rollout = self.rollout()
         tasks = _alive(rollout.service)
         verdict = self._runs(candidate, tasks)
@@ -97,10 +101,16 @@ class Environment:
             else None
         )
         serving = [task for task in tasks if healthy is None or task.ip in healthy]
-        desired = rollout.service.describe().desired
-        if len(serving) >= max(1, desired) and len(serving) == len(tasks):
-            return verdict
-        text = f"{self.name} has {len(serving)} healthy tasks of {desired}"
+        state = rollout.service.describe()
+        if len(serving) < max(1, state.desired) or len(serving) != len(tasks):
+            return self._not(f"{self.name} has {len(serving)} healthy tasks of {state.desired}")
+        if moving := in_progress(state):
+            return self._not(f"deployment {moving.id} is in progress on {self.name}")
+        if self.recorded() != candidate.ref.digest:
+            return self._not(f"the newest rollout on record of {self.name} is another digest's")
+        return verdict
+
+    def _not(self, text: str) -> Verdict:
         return Verdict(self.name, Outcome.REFUSED, (Reason(text),))
 
     def _runs(self, candidate: Candidate, tasks: Sequence[TaskState]) -> Verdict:
@@ -109,7 +119,7 @@ class Environment:
         if running and running <= expected:
             return Verdict(self.name, Outcome.PASSED)
         shown = ", ".join(sorted(running)) or "nothing"
-        return Verdict(self.name, Outcome.REFUSED, (Reason(f"{self.name} runs {shown}"),))
+        return self._not(f"{self.name} runs {shown}")
 
 
 def _alive(service: Service) -> list[TaskState]:

@@ -15,8 +15,9 @@ from botocore.exceptions import (
     PartialCredentialsError,
     SSOError,
 )
+from botocore.parsers import ResponseParserError
 
-from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
+from pipeline.errors import ConfigurationError, CredentialError, PipelineError, UnavailableError
 
 _CREDENTIAL = frozenset(
     {
@@ -41,8 +42,8 @@ _BUSY = (
 def aws_errors(what: str) -> Iterator[None]:
     """Turns boto3's errors inside the block into ours; `what` names call and resource.
 
-    Throttling, outages, network and credentials that expired become UnavailableError; everything that another try
-    would not mend becomes ConfigurationError.
+    Throttling, outages, network and answers that are none of AWS become UnavailableError, a credential that has
+    expired or is refused CredentialError; everything that another try would not mend becomes ConfigurationError.
     """
     try:
         yield
@@ -54,7 +55,7 @@ def aws_errors(what: str) -> Iterator[None]:
         raise ConfigurationError(
             f"{what}: {error}", hint="mend the environment's settings in pipeline.toml"
         ) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         hint = "check the network and the endpoint; `python -m pipeline doctor` tells what can be reached"
         raise UnavailableError(f"{what}: {error}", hint=hint) from error
 
@@ -68,7 +69,7 @@ def _refused(what: str, error: ClientError) -> PipelineError:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     message = f"{what}: {said} ({code})"
     if code in _CREDENTIAL:
-        return UnavailableError(message, hint=_RENEW)
+        return CredentialError(message, hint=_RENEW)
     if code in _DENIED:
         return ConfigurationError(
             message, hint="allow this action for the role in use, then run the command again"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.adapters.aws_errors import aws_errors
-from pipeline.errors import ConfigurationError, UnavailableError
+from pipeline.errors import ConfigurationError, CredentialError, UnavailableError
 from pipeline.model.service import DeploymentState, ServiceState, TaskState, primary_of, short
 from pipeline.ports import Clock, OneOff, Say
 from pipeline.waiting import poll
@@ -156,6 +156,8 @@ class EcsService:
             nonlocal heard
             try:
                 tasks = self._tasks([arn])
+            except CredentialError:
+                raise
             except UnavailableError:
                 if self.clock.monotonic() - heard > self.silence:
                     raise

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import BusyError, ConfigurationError, StuckError, UnavailableError
+from pipeline.errors import BusyError, ConfigurationError, CredentialError, StuckError, UnavailableError
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import Previous
@@ -319,6 +319,23 @@ def test_an_api_that_stays_silent_detaches_and_says_so() -> None:
         scene.deploy()
     assert "detached, still running" in caught.value.message
     assert "run the same command again" in caught.value.hint
+
+
+def test_a_credential_that_expires_midway_is_not_waited_out() -> None:
+    scene = Scene()
+
+    def refuse() -> None:
+        raise CredentialError("the security token is expired (ExpiredTokenException)", hint="renew it")
+
+    def expire() -> None:
+        scene.ecs.tasks = refuse  # type: ignore[method-assign, assignment]
+
+    scene.ecs.after(3.0, expire)
+    with pytest.raises(UnavailableError) as caught:
+        scene.deploy()
+    assert "detached, still running" in caught.value.message
+    assert "renew it; then run the same command again" in caught.value.hint
+    assert scene.took < 10
 
 
 def test_an_api_that_is_silent_from_the_start_has_nothing_to_detach_from() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ParamValidationError
+from botocore.parsers import ResponseParserError
 from botocore.stub import ANY, Stubber
 
 from pipeline.adapters.ecs import EcsService, log_stream
 from pipeline.adapters.elb import ElbTargets
-from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
+from pipeline.errors import ConfigurationError, CredentialError, PipelineError, UnavailableError
 from pipeline.ports import OneOff
 from tests.fakes.clock import FakeClock
 
@@ -413,6 +414,13 @@ def test_one_off_gives_up_on_an_api_that_stays_silent(stubbed: Stubbed) -> None:
         service.run_once(OURS, ["x"], print)
 
 
+def test_one_off_gives_up_at_once_when_the_credential_expires(stubbed: Stubbed) -> None:
+    start_one_off(stubbed)
+    stubbed.stub.add_client_error("describe_tasks", "ExpiredTokenException", "expired", 400)
+    with pytest.raises(CredentialError, match="expired"):
+        stubbed.service.run_once(OURS, ["x"], print)
+
+
 def test_the_last_log_lines_of_a_task(stubbed: Stubbed) -> None:
     stubbed.stub.add_response("describe_tasks", {"tasks": [task(1)], "failures": []})
     add_log(stubbed, "a", "b")
@@ -445,8 +453,8 @@ def test_without_a_prefix_the_stream_is_the_containers_runtime_id() -> None:
 ERRORS = {
     "ThrottlingException": (UnavailableError, "throttles"),
     "ServerException": (UnavailableError, "busy"),
-    "ExpiredTokenException": (UnavailableError, "renew the credential"),
-    "UnrecognizedClientException": (UnavailableError, "renew the credential"),
+    "ExpiredTokenException": (CredentialError, "renew the credential"),
+    "UnrecognizedClientException": (CredentialError, "renew the credential"),
     "AccessDeniedException": (ConfigurationError, "allow this action"),
     "ClusterNotFoundException": (ConfigurationError, "check the names"),
     "InvalidParameterException": (ConfigurationError, "mend what the message names"),
@@ -469,6 +477,7 @@ def test_every_refusal_says_the_call_the_reason_and_the_next_step(stubbed: Stubb
     [
         (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), UnavailableError),
         (NoCredentialsError(), UnavailableError),
+        (ResponseParserError("not well-formed: <html>"), UnavailableError),
         (ParamValidationError(report="bad"), ConfigurationError),
     ],
 )

@@ -14,7 +14,7 @@ from pipeline.model.lease import Claim
 from pipeline.model.limits import Limit
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
 from pipeline.model.order import Order
-from pipeline.model.service import Previous, ServiceState, TargetState, TaskState
+from pipeline.model.service import DeploymentState, Previous, ServiceState, TargetState, TaskState
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Held, Progress, Source, StageResult
 from pipeline.rollout import DeploySpec, RolloutOutcome, RolloutResult
@@ -41,6 +41,7 @@ ENDS = {
 class Service:
     running: list[str] = field(default_factory=lambda: [str(IMAGE.digest)])
     desired: int = 1
+    deployments: tuple[DeploymentState, ...] = ()
 
     def tasks(self) -> list[TaskState]:
         return [
@@ -49,7 +50,9 @@ class Service:
         ]
 
     def describe(self) -> ServiceState:
-        return ServiceState("arn", "ACTIVE", "td:1", self.desired, len(self.running), (), "group")
+        return ServiceState(
+            "arn", "ACTIVE", "td:1", self.desired, len(self.running), self.deployments, "group"
+        )
 
 
 @dataclass
@@ -90,6 +93,7 @@ class World:
     older: bool = False
     good: Previous | None = None
     replaced: list[frozenset[Digest]] = field(default_factory=list)
+    recorded: Digest | None = IMAGE.digest
 
     def deliver(self, image: ImageRef, say: Callable[[str], None]) -> ImageRef:
         if not self.elsewhere:
@@ -136,6 +140,7 @@ class World:
             self.hold,
             self.logged,
             self.deliver,
+            lambda: self.recorded,
         )
 
 
@@ -259,6 +264,21 @@ def test_prod_stands_only_where_every_task_there_should_be_serves_the_digest(
 def test_without_a_target_group_prod_stands_on_its_tasks(world: World) -> None:
     world.rollout.targets = None
     assert ProdStage(world.environment("prod")).standing(CANDIDATE).passed
+
+
+def test_prod_does_not_stand_while_something_is_rolled_out(world: World) -> None:
+    moving = DeploymentState("ecs-svc/2", "PRIMARY", "td:1", "IN_PROGRESS", "", 1, 1, 0)
+    world.rollout.service = Service(deployments=(moving,))
+    verdict = ProdStage(world.environment("prod")).standing(CANDIDATE)
+    assert "ecs-svc/2 is in progress" in verdict.reasons[0].text
+
+
+@pytest.mark.parametrize("newest", [None, Digest(OTHER)])
+def test_prod_does_not_stand_on_a_record_that_a_later_rollout_made_old(
+    world: World, newest: Digest | None
+) -> None:
+    world.recorded = newest
+    assert not ProdStage(world.environment("prod")).standing(CANDIDATE).passed
 
 
 def staging(world: World, tmp_path: Path, generator: FakeLoad) -> StagingStage:
