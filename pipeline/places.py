@@ -9,15 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.alarms import CloudWatchAlarms
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
 from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.http_probe import FreshConnectionProbe
+from pipeline.adapters.traffic_probe import SteadyProbe
 from pipeline.clouds import CONTAINER, Cloud, cluster_name, service_name
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.local.cloud import Desired
 from pipeline.model.digest import ImageRef
+from pipeline.model.probe import ProbeLimits
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.ports import Candidate, Say
 from pipeline.records import Records
@@ -89,7 +92,16 @@ class Place:
                 stay_up=told.bake,
                 healthy_share=told.healthy_share,
             ),
+            traffic=self._traffic_probe(),
+            alarms=CloudWatchAlarms(self.cloud.aws.client("cloudwatch")) if told.alarms else None,
         )
+
+    def _traffic_probe(self) -> SteadyProbe | None:
+        """Asks what a user would: the readiness path and the smoke paths, unless others are named."""
+        told = self.own.rollout
+        smoke = [smoke.path for smoke in self.own.smoke if smoke.status < 500]
+        paths = told.probe_paths or tuple(dict.fromkeys([self.settings.app.ready, *smoke]))
+        return SteadyProbe(SystemClock(), told.probe_rate, paths) if told.probe_rate else None
 
     def spec(self, candidate: Candidate) -> DeploySpec:
         """What to roll out of a candidate. The commit is the image's own, whatever is checked out now."""
@@ -105,7 +117,13 @@ class Place:
             base_url=self.url(),
             checks=self._checks(),
             platform_digests=facts.platform_digests,
+            alarms=self.own.rollout.alarms,
+            probe_limits=self._probe_limits(),
         )
+
+    def _probe_limits(self) -> ProbeLimits:
+        told = self.own.rollout
+        return ProbeLimits(told.max_failed_requests, told.max_error_share, told.max_slowdown)
 
     def _checks(self) -> tuple[Check, ...]:
         version = Check(self.settings.app.version, expect_digest=True)

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from pipeline.model.digest import Digest
+from pipeline.model.probe import ProbeLimits
 from pipeline.model.service import Previous
 from pipeline.model.verdict import Reason
 
@@ -33,6 +34,7 @@ class DeploySpec:
     first rollout. `before` is a command to run once with the new definition before the service is touched.
     `checks` are asked at `base_url`. `platform_digests` are the digests of an index's platform manifests.
     `last_good` is the task definition of the last rollout on record that succeeded, empty where there is none.
+    `alarms` are names of CloudWatch alarms that must not fire, `probe_limits` what the traffic probe may find.
     """
 
     container: str
@@ -44,6 +46,8 @@ class DeploySpec:
     checks: tuple[Check, ...] = ()
     platform_digests: tuple[Digest, ...] = ()
     last_good: str = ""
+    alarms: tuple[str, ...] = ()
+    probe_limits: ProbeLimits = field(default_factory=ProbeLimits)
 
 
 class RolloutOutcome(Enum):
@@ -66,6 +70,7 @@ class RolloutResult:
 
     `healthy_at`: the new tasks were complete, healthy and had stayed so; `drained_at`: the last old task had gone.
     None: that moment never came. `already`: it ran before we did anything; `reattached`: it was on its way.
+    `probe`: what the traffic probe counted, as JSON values; None where it never ran.
     """
 
     outcome: RolloutOutcome
@@ -81,6 +86,7 @@ class RolloutResult:
     already: bool = False
     reattached: bool = False
     diagnosis: str = ""
+    probe: Mapping[str, Any] | None = None
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -103,6 +109,7 @@ class RolloutResult:
             "already": self.already,
             "reattached": self.reattached,
             "diagnosis": self.diagnosis,
+            "probe": dict(self.probe) if self.probe else None,
         }
 
 
