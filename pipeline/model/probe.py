@@ -23,7 +23,7 @@ LATE = 0.25
 LEAST_REQUESTS = 10
 """Fewer requests than these say nothing about a share or a percentile."""
 
-_LEAST_FAILED = 2
+_LEAST_FAILED = 3
 _NOTICEABLE_MS = 500.0
 _KINDS = 5
 _REMEDY = "look at the application's log; the old release serves again once the way back is complete"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.errors import UndecidedError
-from pipeline.model.probe import Log, Pause, Shot
+from pipeline.model.probe import Log, Shot
 from pipeline.ports import HttpProbe
 from tests.fakes.clock import FakeClock
 
@@ -46,11 +46,6 @@ class FakeRequests:
     def stop(self) -> Log:
         self.stopped = True
         return self.log()
-
-    def held_up(self, since: float, until: float) -> Log:
-        """What the log would be had the probe's own machine stood still meanwhile."""
-        shots = tuple(shot for shot in self._shots if not since <= shot.planned < until)
-        return Log(shots, (Pause(since, until),))
 
     def _ask(self) -> None:
         if self.stopped:
