@@ -133,7 +133,7 @@ class RolloutSettings(Table):
     probe_paths: tuple[UrlPath, ...] = ()
     max_failed_requests: Annotated[int, Field(ge=0)] | None = None
     max_error_share: Annotated[float, Field(ge=0, le=1)] = 0.05
-    max_slowdown: Annotated[float, Field(ge=0)] = 10.0
+    max_slowdown: Annotated[float, Field(ge=0)] = 0.0
     alarms: tuple[str, ...] = ()
 
 

@@ -168,7 +168,7 @@ class ProbeLimits:
 
     max_failed: int | None = None
     max_error_share: float = 0.05
-    max_slowdown: float = 10.0
+    max_slowdown: float = 0.0
 
 
 def summarise(log: Log, marks: Sequence[Mark], until: float) -> ProbeSummary:
