@@ -132,6 +132,12 @@ class RolloutSettings(Table):
     drain_timeout: Seconds = 360.0
     healthy_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     busy: Literal["wait", "supersede", "refuse"] = "wait"
+    probe_rate: Annotated[float, Field(ge=0, le=50)] = 5.0
+    probe_paths: tuple[UrlPath, ...] = ()
+    max_failed_requests: Annotated[int, Field(ge=0)] | None = None
+    max_error_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_slowdown: Annotated[float, Field(ge=0)] = 0.0
+    alarms: tuple[str, ...] = ()
 
 
 class EnvironmentSettings(Table):

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipeline.adapters.alarms import CloudWatchAlarms
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
 from pipeline.adapters.http_probe import FreshConnectionProbe
+from pipeline.adapters.traffic_probe import SteadyProbe
 from pipeline.clouds import CONTAINER, Cloud, cluster_name, service_name
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.errors import ConfigurationError, PipelineError
@@ -22,6 +24,7 @@ from pipeline.model.evidence import Evidence
 from pipeline.model.lease import Claim
 from pipeline.model.order import Ancestry, Order, Origin, judge_order
 from pipeline.model.policy import Override
+from pipeline.model.probe import ProbeLimits
 from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import Previous
 from pipeline.model.task_definition import digest_in
@@ -102,7 +105,16 @@ class Place:
                 healthy_share=told.healthy_share,
                 busy=Busy(told.busy),
             ),
+            traffic=self._traffic_probe(),
+            alarms=CloudWatchAlarms(self.cloud.aws.client("cloudwatch")) if told.alarms else None,
         )
+
+    def _traffic_probe(self) -> SteadyProbe | None:
+        """Asks what a user would: the readiness path and the smoke paths, unless others are named."""
+        told = self.own.rollout
+        smoke = [smoke.path for smoke in self.own.smoke if smoke.status < 500]
+        paths = told.probe_paths or tuple(dict.fromkeys([self.settings.app.ready, *smoke]))
+        return SteadyProbe(SystemClock(), told.probe_rate, paths) if told.probe_rate else None
 
     def spec(self, candidate: Candidate) -> DeploySpec:
         """What to roll out of a candidate. The commit is the image's own, whatever is checked out now."""
@@ -118,7 +130,13 @@ class Place:
             base_url=self.url(),
             checks=self._checks(),
             platform_digests=facts.platform_digests,
+            alarms=self.own.rollout.alarms,
+            probe_limits=self._probe_limits(),
         )
+
+    def _probe_limits(self) -> ProbeLimits:
+        told = self.own.rollout
+        return ProbeLimits(told.max_failed_requests, told.max_error_share, told.max_slowdown)
 
     def _checks(self) -> tuple[Check, ...]:
         version = Check(self.settings.app.version, expect_digest=True)

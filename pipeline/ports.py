@@ -28,10 +28,12 @@ from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Statement
 from pipeline.model.lease import Claim, Tenure
 from pipeline.model.load import LoadShape, LoadSummary
+from pipeline.model.probe import Log
 from pipeline.model.rollout import ServiceState, TargetState, TaskState
 from pipeline.model.verdict import Verdict
 
 __all__ = [
+    "Alarms",
     "BillOfMaterials",
     "BuildIndex",
     "BuildRequest",
@@ -55,6 +57,7 @@ __all__ = [
     "Plan",
     "Progress",
     "Registry",
+    "RunningProbe",
     "Say",
     "Service",
     "Signature",
@@ -65,6 +68,7 @@ __all__ = [
     "SuiteResult",
     "TargetHealth",
     "TestFailure",
+    "TrafficProbe",
     "Verifier",
 ]
 
@@ -295,6 +299,37 @@ class HttpProbe(Protocol):
 
     def get(self, url: str, *, timeout: float) -> HttpAnswer:
         """Never raises for what the network or the server does."""
+        ...
+
+
+class RunningProbe(Protocol):
+    """Requests that are being sent at a steady rate."""
+
+    def log(self) -> Log:
+        """What has ended so far. Moments are of the clock that the rollout goes by."""
+        ...
+
+    def stop(self) -> Log:
+        """Plans no more, waits for those under way within their time-out; all there was. Once more changes nothing."""
+        ...
+
+
+class TrafficProbe(Protocol):
+    """Sends light steady requests through a load balancer, to see what its users see."""
+
+    def start(self, base_url: str) -> RunningProbe:
+        """Begins at once, beside the caller. Nothing is sent twice: what fails has failed."""
+        ...
+
+
+class Alarms(Protocol):
+    """CloudWatch alarms."""
+
+    def firing(self, names: Sequence[str]) -> Sequence[str]:
+        """Those of `names` that are in state ALARM.
+
+        Raises UndecidedError when one is not there, UnavailableError when they cannot be asked now.
+        """
         ...
 
 

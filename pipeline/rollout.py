@@ -36,22 +36,28 @@ from pipeline.model.service import (
 )
 from pipeline.model.task_definition import definition_for, differs, registrable
 from pipeline.model.verdict import Reason
-from pipeline.ports import Clock, HttpProbe, OneOff, Progress, Service, TargetHealth
+from pipeline.ports import Alarms, Clock, HttpProbe, OneOff, Progress, Service, TargetHealth, TrafficProbe
+from pipeline.verification import Verification, Witnesses
 from pipeline.waiting import poll
-from pipeline.watching import LOG_LINES, Calls, Verification
+from pipeline.watching import LOG_LINES, Calls, against_us
 
 __all__ = ["Check", "DeploySpec", "Rollout", "RolloutOutcome", "RolloutPolicy", "RolloutResult"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One service and how to watch it. `targets` None: a service without a target group."""
+    """One service and how to watch it. `targets` None: a service without a target group.
+
+    `traffic` and `alarms` None: no requests are sent during the rollout, no alarms are asked.
+    """
 
     service: Service
     targets: TargetHealth | None
     probe: HttpProbe
     clock: Clock
     policy: RolloutPolicy = field(default_factory=RolloutPolicy)
+    traffic: TrafficProbe | None = None
+    alarms: Alarms | None = None
 
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
         """Rolls `image` out and returns how it ended.
@@ -62,9 +68,11 @@ class Rollout:
         Ctrl-C the deployment goes on, which is said (DetachedInterrupt), and the next call finds it.
         """
         calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
-        run = _Run(calls, self.probe, image, spec)
+        witnesses = Witnesses(self.probe, self.traffic, self.alarms)
+        verification = Verification(witnesses, calls, spec, str(image.digest))
+        run = _Run(calls, verification, image, spec)
         try:
-            return run.go()
+            result = run.go()
         except KeyboardInterrupt as interrupt:
             if not run.changed:
                 raise
@@ -78,6 +86,9 @@ class Rollout:
                 f"{error.message} – detached, {'still running' if run.deployment else 'perhaps running'}: {goes_on}",
                 hint=f"{error.hint}; then run the same command again: it finds this deployment and follows it",
             ) from error
+        finally:
+            probed = verification.end()
+        return replace(result, probe=probed)
 
 
 @dataclass(slots=True)
@@ -85,7 +96,7 @@ class _Run:
     """One call of `deploy`: what it has found out and done so far."""
 
     calls: Calls
-    probe: HttpProbe
+    verification: Verification
     image: ImageRef
     spec: DeploySpec
     changed: bool = False
@@ -106,6 +117,7 @@ class _Run:
             self._attach(live, found.id, complete=found.rollout_state == "COMPLETED")
             return self._see_through()
         desired = _first_count(self.spec, live)
+        self.verification.begin(live)
         self._register(live, wanted)
         if self.spec.before and (ended := self._run_before()) is not None:
             return ended
@@ -147,6 +159,8 @@ class _Run:
         self.already, self.reattached, self.changed = complete, not complete, not complete
         self.known = frozenset(d.id for d in live.deployments if d.id != deployment)
         self.previous = self._before_us(live)
+        if not complete:
+            self.verification.begin(live, self.definition)
         state = "already runs" if complete else "is already being deployed; following it"
         self.calls.progress.note(f"{short(self.definition)} {state}")
 
@@ -186,7 +200,11 @@ class _Run:
     def _see_through(self) -> RolloutResult:
         """Watches ours to its end: success, verification, drain, or the way back."""
         policy = self.calls.policy
-        watch = self.calls.watch(replace(policy, stay_up=0.0) if self.already else policy)
+        watch = (
+            self.calls.watch(replace(policy, stay_up=0.0))
+            if self.already
+            else self.calls.watch(policy, self.verification.seen)
+        )
         step, seen = watch.follow(
             Aim(
                 self.deployment,
@@ -201,23 +219,11 @@ class _Run:
         if step.action is Action.DONE:
             self.healthy_at = self.calls.clock.now()
             self.calls.progress.note(f"{short(self.definition)} is healthy")
-            step = self._verified() or step
+            against = self.verification.concluded()
+            step = against_us(seen.aim, against) if against else step
         if step.action is Action.DONE:
             step, seen = watch.drain(seen)
         return self._succeeded(seen) if step.action is Action.DONE else self._failed(step, seen)
-
-    def _verified(self) -> Step | None:
-        if self.spec.checks:
-            self.calls.progress.step("asking the smoke checks")
-        calls, spec = self.calls, self.spec
-        asked = Verification(self.probe, calls.clock, calls.policy)
-        complaint = asked.complaint(spec.base_url, spec.checks, str(self.image.digest))
-        if not complaint:
-            return None
-        reason = Reason(
-            complaint, "the rollout completed, but its smoke checks fail: look at the application"
-        )
-        return Step(Action.ROLL_BACK if self.previous else Action.GIVE_UP, reason)
 
     def _succeeded(self, seen: Observation) -> RolloutResult:
         verb = "already runs" if self.already else "runs"
@@ -234,6 +240,7 @@ class _Run:
         if step.action is Action.SUPERSEDED:
             return self._result(RolloutOutcome.SUPERSEDED, (step.reason,), seen.sight.service, seen)
         diagnosis = self._diagnosed(step, seen)
+        self.verification.back(serving=self.previous is not None)
         back = _WayBack(self.calls, step, self.previous, self.spec.container)
         if self.previous is not None:
             outcome, then, last = back.to_previous(self.previous)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pipeline.errors import CredentialError, PipelineError, UnavailableError
-from pipeline.model.deployment import Check
 from pipeline.model.digest import Digest
 from pipeline.model.rollout import (
     Action,
@@ -25,11 +23,15 @@ from pipeline.model.rollout import (
 )
 from pipeline.model.service import ServiceState, primary_of, short
 from pipeline.model.task_definition import digest_in, registrable
-from pipeline.ports import Clock, HttpAnswer, HttpProbe, Progress, Service, TargetHealth
+from pipeline.model.verdict import Reason
+from pipeline.ports import Clock, Progress, Service, TargetHealth
 
 _T = TypeVar("_T")
 LOG_LINES = 12
 """How many of a task's last lines are shown."""
+
+Beside = Callable[[Observation], Reason | None]
+"""Asked after each look that does not decide by itself: what else speaks against the rollout, if anything does."""
 
 _LOOKS_BEFORE_RETRY = 3
 _STEADY_POLLS = 10
@@ -94,6 +96,11 @@ def _mark(sight: Sight) -> Sequence[object]:
     return sorted(tasks), sorted(targets)
 
 
+def against_us(aim: Aim, reason: Reason) -> Step:
+    """What follows when something other than ECS speaks against a rollout."""
+    return Step(Action.ROLL_BACK if aim.previous else Action.GIVE_UP, reason)
+
+
 @dataclass(slots=True)
 class Watch:
     """Follows one deployment from now on; `elapsed` of what it sees counts from its making."""
@@ -103,6 +110,7 @@ class Watch:
     clock: Clock
     policy: RolloutPolicy
     progress: Progress
+    beside: Beside = lambda _: None
     started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,13 +144,20 @@ class Watch:
         pace, first = Pace(policy), seen is None
         while True:
             seen = self._observe(aim, seen)
-            step = next_step(seen, policy)
+            step = self._decide(seen, policy)
             if step.action not in (Action.WAIT, Action.DONE) or (first and step.action is Action.DONE):
                 return step, seen
             if enough(seen):
                 return Step(Action.DONE, step.reason), seen
             self.progress.step("waiting for " + (step.reason.text if first else "old tasks to drain"))
             self.clock.sleep(self._pause(pace.after(seen.sight), seen))
+
+    def _decide(self, seen: Observation, policy: RolloutPolicy) -> Step:
+        step = next_step(seen, policy)
+        if step.action not in (Action.WAIT, Action.DONE):
+            return step
+        against = self.beside(seen)
+        return against_us(seen.aim, against) if against else step
 
     def _observe(self, aim: Aim, earlier: Observation | None) -> Observation:
         seen = observe(aim, self.look(), self.policy, earlier)
@@ -194,9 +209,9 @@ class Calls:
         self.progress.note(f"{short(arn)} was deregistered; registering the same again")
         return self.ask(lambda: self.service.register(registrable(found)))
 
-    def watch(self, policy: RolloutPolicy) -> Watch:
+    def watch(self, policy: RolloutPolicy, beside: Beside = lambda _: None) -> Watch:
         """A watch that starts now."""
-        return Watch(self.service, self.targets, self.clock, policy, self.progress)
+        return Watch(self.service, self.targets, self.clock, policy, self.progress, beside)
 
     def ended_tasks(self) -> frozenset[str]:
         """The ids of the tasks that have stopped so far."""
@@ -238,44 +253,3 @@ class Calls:
         tasks = [t for t in self.ask(self.service.tasks) if t.task_definition == definition and t.alive]
         seen = {Digest(t.image_digests[container]) for t in tasks if t.image_digests.get(container)}
         return frozenset(seen | ({pinned} if pinned else set()))
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """Smoke checks, asked until they hold `agree` times in a row."""
-
-    probe: HttpProbe
-    clock: Clock
-    policy: RolloutPolicy
-
-    def complaint(self, base_url: str, checks: Sequence[Check], digest: str) -> str:
-        """What still fails after the policy's `verify` seconds; empty when all agreed, or there are none."""
-        end = self.clock.monotonic() + self.policy.verify
-        good = 0
-        while checks and good < self.policy.agree:
-            wrong = next(filter(None, (self._ask(base_url, check, digest) for check in checks)), "")
-            good = 0 if wrong else good + 1
-            if wrong and self.clock.monotonic() >= end:
-                return wrong
-            if good < self.policy.agree:
-                self.clock.sleep(self.policy.poll if wrong else self.policy.poll / 5)
-        return ""
-
-    def _ask(self, base_url: str, check: Check, digest: str) -> str:
-        url = base_url.rstrip("/") + check.path
-        answer = self.probe.get(url, timeout=10.0)
-        if answer.error or not answer.status:
-            return f"{url} did not answer: {answer.error or 'no status'}"
-        if answer.status != check.status:
-            return f"{url} answered {answer.status}, not {check.status}: {answer.body[:120]}"
-        if check.expect_digest and (shown := _digest_shown(answer)) != digest:
-            return f"{url} shows digest {shown or 'none'}, not {digest}"
-        return ""
-
-
-def _digest_shown(answer: HttpAnswer) -> str:
-    try:
-        body = json.loads(answer.body)
-    except ValueError:
-        return ""
-    return str(body.get("digest", "")) if isinstance(body, dict) else ""

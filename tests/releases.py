@@ -34,6 +34,7 @@ if sys.argv[1:]:
     sys.exit(int(sys.argv[1]))
 mode = os.environ["MODE"]
 print("began as", mode, flush=True)
+began = time.monotonic()
 if mode == "exits":
     sys.exit("no licence file")
 if mode == "crashes":
@@ -48,6 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = json.dumps({"digest": os.environ.get("DIGEST", ""), "mode": mode}).encode()
         bad = (mode == "ill" and self.path == "/healthz") or (mode == "broken" and self.path == "/readyz")
+        bad = bad or (mode == "sours" and self.path == "/" and time.monotonic() - began > 8.0)
         self.send_response(500 if bad else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

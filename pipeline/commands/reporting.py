@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import ExitCode
 from pipeline.model.lease import Tenure
 from pipeline.model.run import RunReport, StageReport
 from pipeline.terminal import Terminal
@@ -32,7 +33,7 @@ def finish(
 
 def describe(report: RunReport, command: str, environment: str = "") -> dict[str, Any]:
     """The JSON answer of `run`, `stage` and `promote` (docs/reference/cli.md)."""
-    return {
+    document = {
         "command": command,
         "outcome": report.outcome.value,
         "exit_code": int(report.exit_code),
@@ -42,6 +43,29 @@ def describe(report: RunReport, command: str, environment: str = "") -> dict[str
         "environment": environment,
         "stages": [_stage(stage) for stage in report.stages],
     }
+    return {**document, **_rollout(report)} if command == "promote" else document
+
+
+def _rollout(report: RunReport) -> dict[str, Any]:
+    """What a `promote` adds: the digest before, the deployment and the probe; None where there was none."""
+    stage = report.stages[-1] if report.stages else None
+    facts = stage.facts.get("deployment", {}) if stage else {}
+    outcome = facts.get("outcome") or (_broken_off(stage) if stage else "")
+    known = {"id": facts.get("deployment", ""), "outcome": outcome}
+    moments = {name: facts.get(name) for name in ("healthy_at", "drained_at")}
+    return {
+        "previous": next(iter(facts.get("previous_digests", ())), ""),
+        "deployment": {**known, **moments} if outcome else None,
+        "probe": facts.get("probe"),
+    }
+
+
+def _broken_off(stage: StageReport) -> str:
+    """How a deployment without a result of its own ended: it needs a person, or goes on without us."""
+    if stage.error_code is ExitCode.STUCK:
+        return "stuck"
+    left = any("detached" in reason.text for reason in stage.reasons)
+    return "detached" if left and stage.error_code is ExitCode.UNAVAILABLE else ""
 
 
 def describe_tenure(tenure: Tenure) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from pipeline.model.digest import Digest
+from pipeline.model.probe import ProbeLimits
 from pipeline.model.service import Previous
 from pipeline.model.verdict import Reason
 
@@ -34,6 +35,7 @@ class DeploySpec:
     `checks` are asked at `base_url`. `platform_digests` are the digests of an index's platform manifests.
     `last_good` is what the last rollout on record that succeeded ran, None where there is none. `definition` is the ARN
     of a task definition to run again as it is, instead of the live one with another image and the declared keys.
+    `alarms` are names of CloudWatch alarms that must not fire, `probe_limits` what the traffic probe may find.
     """
 
     container: str
@@ -46,6 +48,8 @@ class DeploySpec:
     platform_digests: tuple[Digest, ...] = ()
     last_good: Previous | None = None
     definition: str = ""
+    alarms: tuple[str, ...] = ()
+    probe_limits: ProbeLimits = field(default_factory=ProbeLimits)
 
 
 class RolloutOutcome(Enum):
@@ -68,6 +72,7 @@ class RolloutResult:
 
     `healthy_at`: the new tasks were complete, healthy and had stayed so; `drained_at`: the last old task had gone.
     None: that moment never came. `already`: it ran before we did anything; `reattached`: it was on its way.
+    `probe`: what the traffic probe counted, as JSON values; None where it never ran.
     """
 
     outcome: RolloutOutcome
@@ -83,6 +88,7 @@ class RolloutResult:
     already: bool = False
     reattached: bool = False
     diagnosis: str = ""
+    probe: Mapping[str, Any] | None = None
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -105,6 +111,7 @@ class RolloutResult:
             "already": self.already,
             "reattached": self.reattached,
             "diagnosis": self.diagnosis,
+            "probe": dict(self.probe) if self.probe else None,
         }
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.http_probe import FreshConnectionProbe
+from pipeline.adapters.traffic_probe import SteadyProbe
 from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.probe import ProbeLimits
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.task_definition import definition_for
 from pipeline.ports import Progress
@@ -62,7 +64,8 @@ class Serving:
             checks=(Check("/readyz"), Check("/version", expect_digest=True)),
         )
         probe, clock = FreshConnectionProbe(), SystemClock()
-        rollout = Rollout(releases.service(), releases.targets(), probe, clock, policy)
+        traffic = SteadyProbe(clock, 10.0, ("/readyz", "/"))
+        rollout = Rollout(releases.service(), releases.targets(), probe, clock, policy, traffic=traffic)
         return rollout.deploy(image, replace(wanted, **spec), progress or self.said)  # type: ignore[arg-type]
 
     @property
@@ -123,6 +126,10 @@ def test_a_good_release_serves_and_its_digest_is_seen(serving: Serving) -> None:
     assert str(image.digest) in serving.answers
     assert result.drained_at is not None
     assert len(serving.releases.service().describe().deployments) == 1
+    assert result.probe is not None
+    assert result.probe["failed"] == 0, result.probe["failures"]
+    assert result.probe["phases"]["before"]["sent"] > 0
+    assert result.probe["sent"] > 50
 
 
 def test_what_runs_already_is_left_alone(serving: Serving) -> None:
@@ -163,9 +170,23 @@ def test_an_image_that_does_not_exist_is_rolled_back_and_explained(serving: Serv
 
 def test_a_release_that_fails_its_smoke_checks_is_rolled_back_by_us(serving: Serving) -> None:
     before = serving.digests
-    result = serving.deploy(serving.releases.image("broken"))
+    result = serving.deploy(serving.releases.image("broken"), probe_limits=ProbeLimits(max_error_share=1.0))
     assert result.outcome is RolloutOutcome.ROLLED_BACK
     assert "answered 500" in result.reasons[0].text
+    assert serving.digests == before
+
+
+def test_a_release_that_turns_sour_after_it_was_complete_is_rolled_back_with_numbers(
+    serving: Serving,
+) -> None:
+    before = serving.digests
+    patient = replace(POLICY, stay_up=60.0)
+    result = serving.deploy(serving.releases.image("sours"), policy=patient)
+    assert result.outcome is RolloutOutcome.ROLLED_BACK
+    assert "requests failed during the bake" in result.reasons[0].text
+    assert "500 on /" in result.reasons[0].text
+    assert result.probe is not None
+    assert result.probe["verdict"]["outcome"] == "refused"
     assert serving.digests == before
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from pipeline.commands.reporting import describe
 from pipeline.errors import ExitCode
@@ -90,3 +93,46 @@ def test_a_ci_step_gets_its_outputs_one_a_line() -> None:
         f"image={IMAGE}",
         "run_id=run-1",
     ]
+
+
+def test_a_promotion_tells_what_ran_before_the_deployment_and_the_probe() -> None:
+    facts = {
+        "deployment": "ecs-svc/2",
+        "outcome": "succeeded",
+        "previous_digests": ["sha256:" + "b" * 64],
+        "healthy_at": "2026-01-01T12:00:20+00:00",
+        "drained_at": None,
+        "probe": {"sent": 74, "failed": 0, "longest_gap_s": 0.2},
+    }
+    found = promoted(replace(STAGING, facts={"deployment": facts}))
+    assert found["previous"] == "sha256:" + "b" * 64
+    assert found["deployment"] == {
+        "id": "ecs-svc/2",
+        "outcome": "succeeded",
+        "healthy_at": "2026-01-01T12:00:20+00:00",
+        "drained_at": None,
+    }
+    assert found["probe"] == {"sent": 74, "failed": 0, "longest_gap_s": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "outcome"),
+    [
+        (ExitCode.STUCK, "going back failed", "stuck"),
+        (ExitCode.UNAVAILABLE, "Rate exceeded – detached, still running: ECS goes on", "detached"),
+    ],
+)
+def test_a_promotion_that_was_broken_off_says_how(code: ExitCode, text: str, outcome: str) -> None:
+    found = promoted(replace(STAGING, facts={}, error_code=code, reasons=(Reason(text),)))
+    assert found["deployment"] == {"id": "", "outcome": outcome, "healthy_at": None, "drained_at": None}
+    assert (found["previous"], found["probe"]) == ("", None)
+
+
+@pytest.mark.parametrize("code", [ExitCode.UNAVAILABLE, ExitCode.REFUSED])
+def test_a_promotion_that_began_nothing_has_no_deployment(code: ExitCode) -> None:
+    assert promoted(replace(STAGING, facts={}, error_code=code))["deployment"] is None
+    assert describe(RunReport("run-1", (), None), "promote")["deployment"] is None
+
+
+def promoted(stage: StageReport) -> dict[str, Any]:
+    return describe(RunReport("run-1", (stage,), IMAGE), "promote", "prod")
