@@ -70,17 +70,19 @@ class Place:
         """The load balancer's front."""
         return self.cloud.url(self.name)
 
-    def targets(self, group: str) -> ElbTargets:
-        """The health of a target group."""
-        return ElbTargets(self.cloud.aws.client("elbv2"), group)
+    def targets(self, group: str, alternate: str) -> ElbTargets:
+        """The health of a target group, and of the one that takes turns with it where there is one."""
+        return ElbTargets(self.cloud.aws.client("elbv2"), group, alternate)
 
     def rollout(self) -> Rollout:
         """How to roll out here."""
-        group = self.service.describe().target_group
+        state = self.service.describe()
         told = self.own.rollout
         return Rollout(
             service=self.service,
-            targets=self.targets(group) if group else None,
+            targets=self.targets(state.target_group, state.alternate_target_group)
+            if state.target_group
+            else None,
             probe=FreshConnectionProbe(),
             clock=SystemClock(),
             policy=RolloutPolicy(
@@ -88,6 +90,7 @@ class Place:
                 drain=told.drain_timeout,
                 stay_up=told.bake,
                 healthy_share=told.healthy_share,
+                strategy=told.declared,
             ),
         )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError, UnavailableError
@@ -24,6 +25,7 @@ from pipeline.model.rollout import (
     observe,
 )
 from pipeline.model.service import ServiceState, primary_of
+from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.model.task_definition import digest_in
 from pipeline.ports import Clock, HttpAnswer, HttpProbe, Progress, Service, TargetHealth
 
@@ -86,18 +88,22 @@ class Pace:
 def _mark(sight: Sight) -> Sequence[object]:
     tasks = [(task.id, task.last_status, task.desired_status, task.health) for task in sight.tasks]
     targets = [(target.ip, target.state) for target in sight.targets or ()]
-    return sorted(tasks), sorted(targets)
+    return sorted(tasks), sorted(targets), [entry.mark for entry in sight.service_deployments]
 
 
 @dataclass(slots=True)
 class Watch:
-    """Follows one deployment from now on; `elapsed` of what it sees counts from its making."""
+    """Follows one deployment from now on; `elapsed` of what it sees counts from its making.
+
+    Service deployments are looked for from `since` on (ECS's clock).
+    """
 
     service: Service
     targets: TargetHealth | None
     clock: Clock
     policy: RolloutPolicy
     progress: Progress
+    since: datetime | None = None
     started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -154,9 +160,11 @@ class Watch:
 
     def _look(self) -> Sight:
         service = self.service.describe()
+        # After the service: what they say of its newest deployment is never older than what it says itself.
+        deployments = self.service.service_deployments(self.since) or ()
         tasks = self.service.tasks()
         targets = None if self.targets is None else self.targets.states()
-        return Sight(self.clock.monotonic() - self.started, service, tasks, targets)
+        return Sight(self.clock.monotonic() - self.started, service, tasks, targets, deployments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,36 +189,52 @@ class Calls:
         """A task definition as DescribeTaskDefinition gives it."""
         return self.ask(lambda: self.service.task_definition(arn))
 
-    def watch(self, policy: RolloutPolicy) -> Watch:
+    def service_deployments(self, since: datetime | None = None) -> Sequence[ServiceDeployment] | None:
+        """The newest service deployments; None when the API tells none to us."""
+        return self.ask(lambda: self.service.service_deployments(since))
+
+    def watch(self, policy: RolloutPolicy, *, since: datetime | None = None) -> Watch:
         """A watch that starts now."""
-        return Watch(self.service, self.targets, self.clock, policy, self.progress)
+        return Watch(self.service, self.targets, self.clock, policy, self.progress, since)
 
     def ended_tasks(self) -> frozenset[str]:
         """The ids of the tasks that have stopped so far."""
         return frozenset(task.id for task in self.ask(self.service.tasks) if task.ended)
 
-    def update(self, definition: str, desired: int | None = None) -> str:
-        """One UpdateService call. When its answer is lost, the service is looked at before anything is sent again."""
+    def update(
+        self,
+        definition: str,
+        desired: int | None = None,
+        *,
+        configuration: Mapping[str, Any] | None = None,
+        earlier: Collection[str] = (),
+    ) -> str:
+        """One UpdateService call. When its answer is lost, the service is looked at before anything is sent again.
+
+        `earlier` are the ARNs of the service deployments there were before. The id of the deployment that was started;
+        empty when it is known to be coming and ECS does not list it yet.
+        """
         end = self.clock.monotonic() + self.policy.api_patience
         while True:
             try:
-                return self.service.update(definition, desired=desired)
+                return self.service.update(definition, desired=desired, configuration=configuration)
             except UnavailableError as error:
                 self.progress.step(
                     f"no answer to UpdateService ({error.message}); looking whether it arrived"
                 )
-                if found := self._arrived(definition):
+                if (found := self._arrived(definition, earlier)) is not None:
                     return found
                 if self.clock.monotonic() >= end:
                     raise
 
-    def _arrived(self, definition: str) -> str:
+    def _arrived(self, definition: str, earlier: Collection[str]) -> str | None:
         for _ in range(_LOOKS_BEFORE_RETRY):
             self.clock.sleep(self.policy.poll)
             primary = primary_of(self.live())
             if primary is not None and primary.task_definition == definition:
                 return primary.id
-        return ""
+        fresh = [e for e in self.service_deployments() or () if e.arn not in earlier and e.ongoing]
+        return "" if definition in [entry.task_definition for entry in fresh] else None
 
     def log_lines(self, task: str) -> Sequence[str]:
         """A task's last lines where they can be read: without them the rest of a diagnosis is still told."""

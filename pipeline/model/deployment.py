@@ -66,6 +66,7 @@ class RolloutResult:
 
     `healthy_at`: the new tasks were complete, healthy and had stayed so; `drained_at`: the last old task had gone.
     None: that moment never came. `already`: it ran before we did anything; `reattached`: it was on its way.
+    `service_deployment` is the ARN of ours, empty where the API tells none.
     """
 
     outcome: RolloutOutcome
@@ -81,6 +82,7 @@ class RolloutResult:
     already: bool = False
     reattached: bool = False
     diagnosis: str = ""
+    service_deployment: str = ""
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -94,6 +96,7 @@ class RolloutResult:
             "service_arn": self.service_arn,
             "task_definition": self.task_definition,
             "deployment": self.deployment,
+            "service_deployment": self.service_deployment,
             "image_digests": list(self.digests),
             "previous_task_definition": before.task_definition if before else "",
             "previous_digests": sorted(map(str, before.digests)) if before else [],
