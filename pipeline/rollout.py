@@ -146,7 +146,7 @@ class _Run:
         self.definition, self.deployment = live.task_definition, deployment
         self.already, self.reattached, self.changed = complete, not complete, not complete
         self.known = frozenset(d.id for d in live.deployments if d.id != deployment)
-        self.previous = self._before_us(live)
+        self.previous = _before_us(self.calls, live, self.spec, self.definition)
         self.ground = before_following(self.calls, live, deployment, complete=complete)
         state = "already runs" if complete else "is already being deployed; following it"
         self.calls.progress.note(f"{short(self.definition)} {state}")
@@ -154,18 +154,8 @@ class _Run:
     def _register(self, live: ServiceState, wanted: Mapping[str, Any]) -> None:
         service = self.calls.service
         self.definition = self.calls.ask(lambda: service.register(wanted))
-        self.previous = self._before_us(live)
+        self.previous = _before_us(self.calls, live, self.spec, self.definition)
         self.calls.progress.note(f"registered {short(self.definition)} with {self.image}")
-
-    def _before_us(self, live: ServiceState) -> Previous | None:
-        """The last good one on record, else the newest that worked; with the digests it is known by."""
-        found = previous_of(live, self.definition)
-        good = self.spec.last_good
-        if good and good != self.definition and (found is None or found.task_definition != good):
-            found = Previous(good)
-        if found is None:
-            return None
-        return replace(found, digests=self.calls.digests_of(found.task_definition, self.spec.container))
 
     def _run_before(self) -> RolloutResult | None:
         command, progress = " ".join(self.spec.before), self.calls.progress
@@ -351,6 +341,16 @@ def _first_count(live: ServiceState, spec: DeploySpec) -> int | None:
         f"{live.arn} is scaled to zero, although {short(spec.last_good)} is on record as running there",
         hint=f"scale it up first: {command}",
     )
+
+
+def _before_us(calls: Calls, live: ServiceState, spec: DeploySpec, ours: str) -> Previous | None:
+    """The last good one on record, else the newest that worked; with the digests it is known by."""
+    found, good = previous_of(live, ours), spec.last_good
+    if good and good != ours and (found is None or found.task_definition != good):
+        found = Previous(good)
+    if found is None:
+        return None
+    return replace(found, digests=calls.digests_of(found.task_definition, spec.container))
 
 
 def _command(verb: str, live: ServiceState, *arguments: str) -> str:
