@@ -23,6 +23,7 @@ from pipeline.model.service import (
     ServiceState,
     attachable,
     complete,
+    deployment_of,
     in_progress,
     previous_of,
     primary_of,
@@ -188,6 +189,8 @@ class _Run:
             )
         )
         self.service_deployment = seen.service_deployment.arn if seen.service_deployment else ""
+        listed = deployment_of(seen.sight.service, self.deployment, self.definition)
+        self.deployment = listed.id if listed else self.deployment
         if step.action is Action.DONE:
             self.healthy_at = self.calls.clock.now()
             self.calls.progress.note(f"{short(self.definition)} is healthy")

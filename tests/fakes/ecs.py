@@ -62,7 +62,7 @@ class FakeEcs(Scheduler):
         """Somebody stops the service deployment in progress, without going back."""
         record = self.told.records[-1]
         record.become("STOP_REQUESTED")
-        self.after(2.0, lambda: record.become("STOPPED", reason=reason))
+        self.after(20.0, lambda: record.become("STOPPED", reason=reason))
 
     def alarm(self, name: str) -> None:
         """A CloudWatch alarm of the deployment fires: ECS goes back."""
@@ -128,6 +128,7 @@ class FakeEcs(Scheduler):
             return
         record = self.told.begun("", definition, self.configuration, self.current)
         record.become("PENDING")
+        self.current = definition
         self.after(self.pending_for, lambda: self._deploy(definition, record=record))
         raise UnavailableError("UpdateService answered without a deployment of it", hint="look")
 

@@ -125,4 +125,4 @@ def stages(strategy: Strategy) -> Iterator[tuple[str, float, float]]:
             step += percent
     yield shift, 100.0, 1.0
     yield "BAKE_TIME", 100.0, strategy.shift_bake or 0.0
-    yield "CLEAN_UP", 100.0, 1.0
+    yield "CLEAN_UP", 100.0, 30.0

@@ -284,7 +284,7 @@ class Scheduler:
         """The old tasks are still there: traffic returns to them, the new ones go."""
         record.undone_by = blue.state.id
         green = self._deployments[0]
-        green.state = replace(green.state, status="ACTIVE", rollout_state="FAILED")
+        green.state = replace(green.state, status="ACTIVE")
         blue.state = replace(blue.state, status="PRIMARY")
         self._deployments.remove(blue)
         self._deployments.insert(0, blue)
