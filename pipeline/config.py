@@ -21,6 +21,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.model.freeze import FreezeWindow, parse_window
 from pipeline.model.limits import Limit
 from pipeline.model.policy import OWN_KEY, parse_duration
+from pipeline.model.strategy import Kind, Strategy, mistake_in
 
 FILE = "pipeline.toml"
 NAME = r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$"
@@ -125,7 +126,7 @@ class SmokeSettings(Table):
 
 
 class RolloutSettings(Table):
-    """How long a rollout may take, and how its end is checked."""
+    """How ECS replaces the tasks, how long it may take, and how its end is checked."""
 
     timeout: Seconds = 600.0
     bake: Seconds = 10.0
@@ -137,7 +138,23 @@ class RolloutSettings(Table):
     max_failed_requests: Annotated[int, Field(ge=0)] | None = None
     max_error_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     max_slowdown: Annotated[float, Field(ge=0)] = 0.0
+    strategy: Literal["rolling", "blue_green", "linear", "canary"] | None = None
+    step_percent: float | None = None
+    step_bake: Seconds | None = None
+    shift_bake: Seconds | None = None
     alarms: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_the_strategy(self) -> RolloutSettings:
+        if mistake := mistake_in(self.declared):
+            raise ValueError(mistake)
+        return self
+
+    @property
+    def declared(self) -> Strategy:
+        """What is declared of ECS's strategy."""
+        kind = Kind(self.strategy.upper()) if self.strategy else None
+        return Strategy(kind, self.step_percent, self.step_bake, self.shift_bake, self.alarms)
 
 
 class EnvironmentSettings(Table):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pipeline.model.crossing import OneOff
 from pipeline.model.service import ServiceState, TaskState
+from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.ports import Held, Say, Service
 
 
@@ -25,10 +27,21 @@ class FencedService:
         self._held.check()
         return self._service.register(definition)
 
-    def update(self, task_definition: str, *, desired: int | None = None) -> str:
+    def update(
+        self,
+        task_definition: str,
+        *,
+        desired: int | None = None,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> str:
         """See `pipeline.ports.Service.update`."""
         self._held.check()
-        return self._service.update(task_definition, desired=desired)
+        return self._service.update(task_definition, desired=desired, configuration=configuration)
+
+    def roll_back(self, service_deployment: str) -> None:
+        """See `pipeline.ports.Service.roll_back`."""
+        self._held.check()
+        self._service.roll_back(service_deployment)
 
     def run_once(self, task_definition: str, command: Sequence[str], say: Say) -> OneOff:
         """See `pipeline.ports.Service.run_once`."""
@@ -38,6 +51,10 @@ class FencedService:
     def describe(self) -> ServiceState:
         """See `pipeline.ports.Service.describe`."""
         return self._service.describe()
+
+    def service_deployments(self, since: datetime | None = None) -> Sequence[ServiceDeployment] | None:
+        """See `pipeline.ports.Service.service_deployments`."""
+        return self._service.service_deployments(since)
 
     def task_definition(self, arn: str) -> Mapping[str, Any]:
         """See `pipeline.ports.Service.task_definition`."""

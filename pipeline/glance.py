@@ -27,20 +27,21 @@ class Glance:
 
 def glance(
     service: Service,
-    targets: Callable[[str], TargetHealth],
+    targets: Callable[[str, str], TargetHealth],
     container: str,
     records: Callable[[Digest], Collected],
     newest: Evidence | None,
 ) -> Glance:
     """Looks at a service once.
 
-    `targets` gives the health of a target group by ARN, `records` what is kept of a digest; `newest` is the
-    environment's last good record.
+    `targets` gives the health of a target group by ARN, and of its alternate (empty: there is none); `records` what is
+    kept of a digest; `newest` is the environment's last good record.
     """
     state = service.describe()
     tasks = [task for task in service.tasks() if task.alive]
     digests = sorted({digest for task in tasks if (digest := task.image_digests.get(container))})
-    healthy = sum(target.state == "healthy" for target in targets(state.target_group).states())
+    groups = (state.target_group, state.alternate_target_group)
+    healthy = sum(target.state == "healthy" for target in targets(*groups).states())
     moving = in_progress(state)
     recorded = str(newest.subject) if newest else ""
     return Glance(

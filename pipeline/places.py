@@ -85,17 +85,17 @@ class Place:
         """The load balancer's front."""
         return self.cloud.url(self.name)
 
-    def targets(self, group: str) -> ElbTargets:
-        """The health of a target group."""
-        return ElbTargets(self.cloud.aws.client("elbv2"), group)
+    def targets(self, group: str, alternate: str) -> ElbTargets:
+        """The health of a target group, and of the one that takes turns with it where there is one."""
+        return ElbTargets(self.cloud.aws.client("elbv2"), group, alternate)
 
     def rollout(self, held: Held | None = None) -> Rollout:
         """How to roll out here, changing things only while `held` is ours; without it, for looking."""
-        group = self.service.describe().target_group
-        told = self.own.rollout
+        state = self.service.describe()
+        group, told = state.target_group, self.own.rollout
         return Rollout(
             service=FencedService(self.service, held) if held else self.service,
-            targets=self.targets(group) if group else None,
+            targets=self.targets(group, state.alternate_target_group) if group else None,
             probe=FreshConnectionProbe(),
             clock=SystemClock(),
             policy=RolloutPolicy(
@@ -104,6 +104,7 @@ class Place:
                 stay_up=told.bake,
                 healthy_share=told.healthy_share,
                 busy=Busy(told.busy),
+                strategy=told.declared,
             ),
             traffic=self._traffic_probe(),
             alarms=CloudWatchAlarms(self.cloud.aws.client("cloudwatch")) if told.alarms else None,

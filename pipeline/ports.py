@@ -30,6 +30,7 @@ from pipeline.model.lease import Claim, Tenure
 from pipeline.model.load import LoadShape, LoadSummary
 from pipeline.model.probe import Log
 from pipeline.model.rollout import ServiceState, TargetState, TaskState
+from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.model.verdict import Verdict
 
 __all__ = [
@@ -269,8 +270,31 @@ class Service(Protocol):
         """Registers a revision (keys as RegisterTaskDefinition takes them) and returns its ARN."""
         ...
 
-    def update(self, task_definition: str, *, desired: int | None = None) -> str:
-        """One UpdateService call; returns our deployment's id. `desired` is sent only when it is given."""
+    def update(
+        self,
+        task_definition: str,
+        *,
+        desired: int | None = None,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> str:
+        """One UpdateService call; returns our deployment's id.
+
+        `desired` and `configuration` (a whole `deploymentConfiguration`) are sent only when they are given.
+        """
+        ...
+
+    def service_deployments(self, since: datetime | None = None) -> Sequence[ServiceDeployment] | None:
+        """The newest service deployments, newest first; with `since` those created then or later, by ECS's clock.
+
+        Empty: none is listed (yet). None: the API does not tell them to us.
+        """
+        ...
+
+    def roll_back(self, service_deployment: str) -> None:
+        """Has ECS stop an ongoing service deployment (its ARN) and put back what it replaces.
+
+        Raises ConfigurationError when ECS refuses, as it does once the deployment has ended.
+        """
         ...
 
     def tasks(self) -> Sequence[TaskState]:

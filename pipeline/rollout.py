@@ -29,14 +29,18 @@ from pipeline.model.service import (
     Previous,
     ServiceState,
     attachable,
+    complete,
+    deployment_of,
     in_progress,
     previous_of,
     primary_of,
     short,
 )
+from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.model.task_definition import definition_for, differs, registrable
 from pipeline.model.verdict import Reason
 from pipeline.ports import Alarms, Clock, HttpProbe, OneOff, Progress, Service, TargetHealth, TrafficProbe
+from pipeline.strategies import Ground, before_following, before_update, is_pending, way_back
 from pipeline.verification import Verification, Witnesses
 from pipeline.waiting import poll
 from pipeline.watching import LOG_LINES, Calls, against_us
@@ -107,6 +111,8 @@ class _Run:
     healthy_at: datetime | None = None
     previous: Previous | None = None
     known: frozenset[str] = frozenset()
+    ground: Ground = field(default_factory=Ground)
+    service_deployment: str = ""
     started_at: datetime | None = None
 
     def go(self) -> RolloutResult:
@@ -114,16 +120,22 @@ class _Run:
         live = self._settled()
         wanted, differ = self._wanted(live)
         if not differ and (found := attachable(live, live.task_definition)):
-            self._attach(live, found.id, complete=found.rollout_state == "COMPLETED")
+            self._attach(live, found.id, complete=complete(live, found))
+            return self._see_through()
+        if not differ and is_pending(self.calls, live):
+            self._attach(live, "", complete=False)
             return self._see_through()
         desired = _first_count(self.spec, live)
+        self.ground = before_update(self.calls, live, desired or live.desired)
         self.verification.begin(live)
         self._register(live, wanted)
         if self.spec.before and (ended := self._run_before()) is not None:
             return ended
         self.known = frozenset(d.id for d in live.deployments)
         self.changed = True
-        self.deployment = self.calls.update(self.definition, desired)
+        self.deployment = self.calls.update(
+            self.definition, desired, configuration=self.ground.configuration, earlier=self.ground.earlier
+        )
         return self._see_through()
 
     def _settled(self) -> ServiceState:
@@ -158,9 +170,10 @@ class _Run:
         self.definition, self.deployment = live.task_definition, deployment
         self.already, self.reattached, self.changed = complete, not complete, not complete
         self.known = frozenset(d.id for d in live.deployments if d.id != deployment)
-        self.previous = self._before_us(live)
+        self.previous = _before_us(self.calls, live, self.spec, self.definition)
         if not complete:
             self.verification.begin(live, self.definition)
+        self.ground = before_following(self.calls, live, deployment, complete=complete)
         state = "already runs" if complete else "is already being deployed; following it"
         self.calls.progress.note(f"{short(self.definition)} {state}")
 
@@ -169,20 +182,9 @@ class _Run:
         self.definition = (
             calls.runnable(again) if again else calls.ask(lambda: calls.service.register(wanted))
         )
-        self.previous = self._before_us(live)
+        self.previous = _before_us(calls, live, self.spec, self.definition)
         verb = "taking" if self.definition == again else "registered"
         calls.progress.note(f"{verb} {short(self.definition)} with {self.image}")
-
-    def _before_us(self, live: ServiceState) -> Previous | None:
-        """The last good one on record, else the newest that worked; with the digests it is known by."""
-        found = previous_of(live, self.definition)
-        good = self.spec.last_good
-        if good and good.task_definition not in (self.definition, found.task_definition if found else ""):
-            found = good
-        if found is None:
-            return None
-        known = found.digests or self.calls.digests_of(found.task_definition, self.spec.container)
-        return replace(found, digests=known)
 
     def _run_before(self) -> RolloutResult | None:
         command, progress = " ".join(self.spec.before), self.calls.progress
@@ -199,11 +201,11 @@ class _Run:
 
     def _see_through(self) -> RolloutResult:
         """Watches ours to its end: success, verification, drain, or the way back."""
-        policy = self.calls.policy
+        policy, ground = self.ground.patience(self.calls.policy), self.ground
         watch = (
-            self.calls.watch(replace(policy, stay_up=0.0))
+            self.calls.watch(replace(policy, stay_up=0.0), since=ground.since)
             if self.already
-            else self.calls.watch(policy, self.verification.seen)
+            else self.calls.watch(policy, self.verification.seen, since=ground.since)
         )
         step, seen = watch.follow(
             Aim(
@@ -214,8 +216,13 @@ class _Run:
                 self.previous,
                 self.known,
                 self.calls.ended_tasks() if self.already else frozenset(),
+                ground.earlier,
+                ground.tells,
             )
         )
+        self.service_deployment = seen.service_deployment.arn if seen.service_deployment else ""
+        listed = deployment_of(seen.sight.service, self.deployment, self.definition)
+        self.deployment = listed.id if listed else self.deployment
         if step.action is Action.DONE:
             self.healthy_at = self.calls.clock.now()
             self.calls.progress.note(f"{short(self.definition)} is healthy")
@@ -242,8 +249,10 @@ class _Run:
         diagnosis = self._diagnosed(step, seen)
         self.verification.back(serving=self.previous is not None)
         back = _WayBack(self.calls, step, self.previous, self.spec.container)
+        if step.action is Action.STUCK:
+            raise back.stuck(seen.sight.service, "what runs now may be both versions or neither")
         if self.previous is not None:
-            outcome, then, last = back.to_previous(self.previous)
+            outcome, then, last = back.to_previous(self.previous, seen.service_deployment)
         elif self.already or (self.reattached and self.healthy_at):
             raise back.stuck(
                 seen.sight.service, "it served before we came, and nothing is known to go back to"
@@ -277,6 +286,7 @@ class _Run:
             service_arn=live.arn,
             task_definition=self.definition,
             deployment=self.deployment,
+            service_deployment=self.service_deployment,
             digests=tuple(sorted({t.image_digests.get(self.spec.container, "") for t in tasks} - {""})),
             previous=self.previous,
             started_at=self.started_at,
@@ -295,35 +305,25 @@ class _WayBack:
     previous: Previous | None
     container: str
 
-    def to_previous(self, previous: Previous) -> tuple[RolloutOutcome, Reason, Observation]:
-        """Follows ECS's own way back or starts one, until the previous definition serves again."""
+    def to_previous(
+        self, previous: Previous, mine: ServiceDeployment | None
+    ) -> tuple[RolloutOutcome, Reason, Observation]:
+        """Follows ECS's own way back or starts one, until the previous definition serves again.
+
+        `mine` is the service deployment that failed, None where the API tells none.
+        """
         name = short(previous.task_definition)
         self.calls.progress.note(f"going back to {name}")
-        ended = self.calls.ended_tasks()
-        definition, deployment, known = self._begun(previous.task_definition)
-        aim = Aim(deployment, definition, previous.digests, self.container, None, known, ended)
-        back, seen = self.calls.watch(replace(self.calls.policy, stay_up=0.0)).follow(aim)
+        try:
+            aim, since = way_back(self.calls, mine, previous, self.container)
+        except ConfigurationError as error:
+            raise self.stuck(self.calls.live(), f"going back to {name} failed: {error.message}") from error
+        back, seen = self.calls.watch(replace(self.calls.policy, stay_up=0.0), since=since).follow(aim)
         if back.action is Action.SUPERSEDED:
             return RolloutOutcome.SUPERSEDED, back.reason, seen
         if back.action is not Action.DONE:
             raise self.stuck(seen.sight.service, f"going back to {name} failed: {back.reason.text}")
         return RolloutOutcome.ROLLED_BACK, Reason(f"went back to {name}, which serves again"), seen
-
-    def _begun(self, definition: str) -> tuple[str, str, frozenset[str]]:
-        """The definition and deployment that lead back, found where ECS began it or begun by us; those beside it."""
-        live = self.calls.live()
-        primary = primary_of(live)
-        if primary is not None and primary.task_definition == definition:
-            deployment = primary.id
-        else:
-            try:
-                definition = self.calls.runnable(definition)
-                deployment = self.calls.update(definition)
-            except ConfigurationError as error:
-                raise self.stuck(
-                    live, f"going back to {short(definition)} failed: {error.message}"
-                ) from error
-        return definition, deployment, frozenset(d.id for d in live.deployments if d.id != deployment)
 
     def to_zero(self, definition: str) -> Reason:
         """Scales a first rollout to zero and waits until nothing runs."""
@@ -365,6 +365,17 @@ def _first_count(spec: DeploySpec, live: ServiceState) -> int | None:
         f"{live.arn} is scaled to zero, although {short(spec.last_good.task_definition)} is on record as running there",
         hint=f"scale it up first: {_command('update-service', live, '--desired-count', str(spec.desired))}",
     )
+
+
+def _before_us(calls: Calls, live: ServiceState, spec: DeploySpec, ours: str) -> Previous | None:
+    """The last good one on record, else the newest that worked; with the digests it is known by."""
+    found, good = previous_of(live, ours), spec.last_good
+    if good and good.task_definition not in (ours, found.task_definition if found else ""):
+        found = good
+    if found is None:
+        return None
+    known = found.digests or calls.digests_of(found.task_definition, spec.container)
+    return replace(found, digests=known)
 
 
 def _command(verb: str, live: ServiceState, *arguments: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pipeline.errors import CredentialError, PipelineError, UnavailableError
@@ -22,6 +23,7 @@ from pipeline.model.rollout import (
     observe,
 )
 from pipeline.model.service import ServiceState, primary_of, short
+from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.model.task_definition import digest_in, registrable
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, Progress, Service, TargetHealth
@@ -93,7 +95,7 @@ class Pace:
 def _mark(sight: Sight) -> Sequence[object]:
     tasks = [(task.id, task.last_status, task.desired_status, task.health) for task in sight.tasks]
     targets = [(target.ip, target.state) for target in sight.targets or ()]
-    return sorted(tasks), sorted(targets)
+    return sorted(tasks), sorted(targets), [entry.mark for entry in sight.service_deployments]
 
 
 def against_us(aim: Aim, reason: Reason) -> Step:
@@ -103,7 +105,10 @@ def against_us(aim: Aim, reason: Reason) -> Step:
 
 @dataclass(slots=True)
 class Watch:
-    """Follows one deployment from now on; `elapsed` of what it sees counts from its making."""
+    """Follows one deployment from now on; `elapsed` of what it sees counts from its making.
+
+    Service deployments are looked for from `since` on (ECS's clock).
+    """
 
     service: Service
     targets: TargetHealth | None
@@ -111,6 +116,7 @@ class Watch:
     policy: RolloutPolicy
     progress: Progress
     beside: Beside = lambda _: None
+    since: datetime | None = None
     started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,9 +180,11 @@ class Watch:
 
     def _look(self) -> Sight:
         service = self.service.describe()
+        # After the service: what they say of its newest deployment is never older than what it says itself.
+        deployments = self.service.service_deployments(self.since) or ()
         tasks = self.service.tasks()
         targets = None if self.targets is None else self.targets.states()
-        return Sight(self.clock.monotonic() - self.started, service, tasks, targets)
+        return Sight(self.clock.monotonic() - self.started, service, tasks, targets, deployments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,36 +217,54 @@ class Calls:
         self.progress.note(f"{short(arn)} was deregistered; registering the same again")
         return self.ask(lambda: self.service.register(registrable(found)))
 
-    def watch(self, policy: RolloutPolicy, beside: Beside = lambda _: None) -> Watch:
+    def service_deployments(self, since: datetime | None = None) -> Sequence[ServiceDeployment] | None:
+        """The newest service deployments; None when the API tells none to us."""
+        return self.ask(lambda: self.service.service_deployments(since))
+
+    def watch(
+        self, policy: RolloutPolicy, beside: Beside = lambda _: None, *, since: datetime | None = None
+    ) -> Watch:
         """A watch that starts now."""
-        return Watch(self.service, self.targets, self.clock, policy, self.progress, beside)
+        return Watch(self.service, self.targets, self.clock, policy, self.progress, beside, since)
 
     def ended_tasks(self) -> frozenset[str]:
         """The ids of the tasks that have stopped so far."""
         return frozenset(task.id for task in self.ask(self.service.tasks) if task.ended)
 
-    def update(self, definition: str, desired: int | None = None) -> str:
-        """One UpdateService call. When its answer is lost, the service is looked at before anything is sent again."""
+    def update(
+        self,
+        definition: str,
+        desired: int | None = None,
+        *,
+        configuration: Mapping[str, Any] | None = None,
+        earlier: Collection[str] = (),
+    ) -> str:
+        """One UpdateService call. When its answer is lost, the service is looked at before anything is sent again.
+
+        `earlier` are the ARNs of the service deployments there were before. The id of the deployment that was started;
+        empty when it is known to be coming and ECS does not list it yet.
+        """
         end = self.clock.monotonic() + self.policy.api_patience
         while True:
             try:
-                return self.service.update(definition, desired=desired)
+                return self.service.update(definition, desired=desired, configuration=configuration)
             except UnavailableError as error:
                 self.progress.step(
                     f"no answer to UpdateService ({error.message}); looking whether it arrived"
                 )
-                if found := self._arrived(definition):
+                if (found := self._arrived(definition, earlier)) is not None:
                     return found
                 if self.clock.monotonic() >= end:
                     raise
 
-    def _arrived(self, definition: str) -> str:
+    def _arrived(self, definition: str, earlier: Collection[str]) -> str | None:
         for _ in range(_LOOKS_BEFORE_RETRY):
             self.clock.sleep(self.policy.poll)
             primary = primary_of(self.live())
             if primary is not None and primary.task_definition == definition:
                 return primary.id
-        return ""
+        fresh = [e for e in self.service_deployments() or () if e.arn not in earlier and e.ongoing]
+        return "" if definition in [entry.task_definition for entry in fresh] else None
 
     def log_lines(self, task: str) -> Sequence[str]:
         """A task's last lines where they can be read: without them the rest of a diagnosis is still told."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import (
@@ -31,7 +31,9 @@ _CREDENTIAL = frozenset(
         "MissingAuthenticationToken",
     }
 )
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
+"""AWS's error codes for "you may not"."""
+
 _BUSY = (
     *("throttl", "throughputexceeded", "toomanyrequests"),
     *("requestlimit", "slowdown", "limitexceeded", "serviceunavailable"),
@@ -39,8 +41,10 @@ _BUSY = (
 
 
 @contextmanager
-def aws_errors(what: str) -> Iterator[None]:
+def aws_errors(what: str, *, leave: Collection[str] = ()) -> Iterator[None]:
     """Turns boto3's errors inside the block into ours; `what` names call and resource.
+
+    A ClientError whose code is in `leave` goes through as it is.
 
     Throttling, outages, network and answers that are none of AWS become UnavailableError, a credential that has
     expired or is refused CredentialError; everything that another try would not mend becomes ConfigurationError.
@@ -48,6 +52,8 @@ def aws_errors(what: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
+        if _code(error) in leave:
+            raise
         raise _refused(what, error) from error
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError) as error:
         raise UnavailableError(f"{what}: {error}", hint=_RENEW) from error
@@ -63,14 +69,18 @@ def aws_errors(what: str) -> Iterator[None]:
 _RENEW = "renew the credential (`aws sso login`, or the CI role); `python -m pipeline doctor` checks it"
 
 
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
 def _refused(what: str, error: ClientError) -> PipelineError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    code = _code(error)
     said = str(error.response.get("Error", {}).get("Message", "")) or str(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     message = f"{what}: {said} ({code})"
     if code in _CREDENTIAL:
         return CredentialError(message, hint=_RENEW)
-    if code in _DENIED:
+    if code in DENIED:
         return ConfigurationError(
             message, hint="allow this action for the role in use, then run the command again"
         )

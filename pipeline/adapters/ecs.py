@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pipeline.adapters.aws_errors import aws_errors
+from pipeline.adapters.service_deployments import ServiceDeployments
 from pipeline.errors import ConfigurationError, CredentialError, UnavailableError
 from pipeline.model.service import DeploymentState, ServiceState, TaskState, primary_of, short
+from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.ports import Clock, OneOff, Say
 from pipeline.waiting import poll
 
@@ -34,6 +37,7 @@ class EcsService:
     clock: Clock
     one_off_timeout: float = 1800.0
     silence: float = 120.0
+    _definitions: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def describe(self) -> ServiceState:
         """The service as it stands. Raises ConfigurationError when there is none, or it was deleted."""
@@ -64,15 +68,23 @@ class EcsService:
             answer = self.ecs.register_task_definition(**definition)
         return str(answer["taskDefinition"]["taskDefinitionArn"])
 
-    def update(self, task_definition: str, *, desired: int | None = None) -> str:
+    def update(
+        self,
+        task_definition: str,
+        *,
+        desired: int | None = None,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> str:
         """One UpdateService call; the id of the deployment it answers with as the primary one.
 
         Raises UnavailableError too when the answer names no deployment of this definition: it may still have arrived.
         """
-        count = {} if desired is None else {"desiredCount": desired}
+        more: dict[str, Any] = {} if desired is None else {"desiredCount": desired}
+        if configuration is not None:
+            more["deploymentConfiguration"] = configuration
         with aws_errors(f"ecs:UpdateService {self.cluster}/{self.service}"):
             answer = self.ecs.update_service(
-                cluster=self.cluster, service=self.service, taskDefinition=task_definition, **count
+                cluster=self.cluster, service=self.service, taskDefinition=task_definition, **more
             )
         primary = primary_of(service_state(answer["service"]))
         if primary is None or primary.task_definition != task_definition:
@@ -81,6 +93,17 @@ class EcsService:
                 hint="look at the service's deployments before trying again",
             )
         return primary.id
+
+    def service_deployments(self, since: datetime | None = None) -> Sequence[ServiceDeployment] | None:
+        """The newest service deployments, newest first; None when the API tells none to us."""
+        return self._service_deployments().newest(since)
+
+    def roll_back(self, service_deployment: str) -> None:
+        """One StopServiceDeployment call that has ECS put back what the service deployment replaces."""
+        self._service_deployments().roll_back(service_deployment)
+
+    def _service_deployments(self) -> ServiceDeployments:
+        return ServiceDeployments(self.ecs, self.cluster, self.service, self._definitions)
 
     def tasks(self) -> Sequence[TaskState]:
         """Running and recently stopped tasks of the service, paged to the end."""
@@ -198,7 +221,9 @@ class EcsService:
 
 def service_state(entry: Mapping[str, Any]) -> ServiceState:
     """A service out of DescribeServices' or UpdateService's answer."""
-    balancers = [b.get("targetGroupArn", "") for b in entry.get("loadBalancers", ())]
+    balancers = [b for b in entry.get("loadBalancers", ()) if b.get("targetGroupArn")]
+    balancer: Mapping[str, Any] = next(iter(balancers), {})
+    advanced: Mapping[str, Any] = balancer.get("advancedConfiguration") or {}
     return ServiceState(
         arn=str(entry["serviceArn"]),
         status=str(entry.get("status", "")),
@@ -206,9 +231,10 @@ def service_state(entry: Mapping[str, Any]) -> ServiceState:
         desired=int(entry.get("desiredCount", 0)),
         running=int(entry.get("runningCount", 0)),
         deployments=tuple(_deployment_state(d) for d in entry.get("deployments", ())),
-        target_group=next(filter(None, balancers), ""),
+        target_group=str(balancer.get("targetGroupArn", "")),
         events=tuple(str(event.get("message", "")) for event in entry.get("events", ())),
         raw=entry,
+        alternate_target_group=str(advanced.get("alternateTargetGroupArn") or ""),
     )
 
 

@@ -73,6 +73,7 @@ class RolloutResult:
     `healthy_at`: the new tasks were complete, healthy and had stayed so; `drained_at`: the last old task had gone.
     None: that moment never came. `already`: it ran before we did anything; `reattached`: it was on its way.
     `probe`: what the traffic probe counted, as JSON values; None where it never ran.
+    `service_deployment` is the ARN of ours, empty where the API tells none.
     """
 
     outcome: RolloutOutcome
@@ -89,6 +90,7 @@ class RolloutResult:
     reattached: bool = False
     diagnosis: str = ""
     probe: Mapping[str, Any] | None = None
+    service_deployment: str = ""
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -102,6 +104,7 @@ class RolloutResult:
             "service_arn": self.service_arn,
             "task_definition": self.task_definition,
             "deployment": self.deployment,
+            "service_deployment": self.service_deployment,
             "image_digests": list(self.digests),
             "previous_task_definition": before.task_definition if before else "",
             "previous_digests": sorted(map(str, before.digests)) if before else [],

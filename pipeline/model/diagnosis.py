@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -124,6 +124,15 @@ def failure_of(task: TaskState, log_lines: Sequence[str] = ()) -> Failure | None
     text = "; ".join(_parts(task))
     rule = _match(f"{task.stop_code}\n{text}") or _match_log(task, log_lines) or _EXITED
     return Failure(task, rule.name, text, rule.remedy, rule.transient)
+
+
+def with_new_failures(
+    known: tuple[Failure, ...], tasks: Iterable[TaskState], ended: Collection[str]
+) -> tuple[Failure, ...]:
+    """`known` and the failures among `tasks` that are not in it; tasks in `ended` (ids) had ended before."""
+    old = {failure.task.id for failure in known}.union(ended)
+    found = (failure_of(task) for task in tasks if task.id not in old)
+    return known + tuple(failure for failure in found if failure is not None)
 
 
 def like_failures(failures: Sequence[Failure]) -> tuple[Failure | None, int]:

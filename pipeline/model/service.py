@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
 
 from pipeline.model.digest import Digest
 
@@ -24,7 +26,10 @@ class DeploymentState:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """A service as DescribeServices gives it. `events` newest first."""
+    """A service as DescribeServices gives it. `events` newest first.
+
+    `alternate_target_group` is the one that takes turns with `target_group` where ECS shifts traffic, else empty.
+    """
 
     arn: str
     status: str
@@ -34,7 +39,13 @@ class ServiceState:
     deployments: Sequence[DeploymentState]
     target_group: str
     events: Sequence[str] = ()
-    raw: Mapping[str, object] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    alternate_target_group: str = ""
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """Its `deploymentConfiguration`, empty where the API tells none."""
+        return self.raw.get("deploymentConfiguration") or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +83,17 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """One registered target: `state` is initial, healthy, unhealthy, unused, draining or unavailable."""
+    """One registered target: `state` is initial, healthy, unhealthy, unused, draining or unavailable.
+
+    `group` is its target group's ARN, empty where there is only one.
+    """
 
     ip: str
     port: int
     state: str
     reason: str = ""
     description: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,15 @@ class Previous:
     digests: frozenset[Digest] = frozenset()
 
 
+_ROLLBACK_WORDS = ("rolling back", "rollback", "rolled back")
+
+
+def speaks_of_rollback(deployment: DeploymentState) -> bool:
+    """Whether ECS says that it started this deployment to go back."""
+    text = deployment.rollout_state_reason.lower()
+    return any(word in text for word in _ROLLBACK_WORDS)
+
+
 def short(arn: str) -> str:
     """`family:revision` out of a task definition's ARN."""
     return arn.rsplit("/", 1)[-1]
@@ -98,6 +122,14 @@ def short(arn: str) -> str:
 def primary_of(service: ServiceState) -> DeploymentState | None:
     """The deployment that ECS is working towards, or None when it lists none."""
     return next((d for d in service.deployments if d.status == "PRIMARY"), None)
+
+
+def deployment_of(service: ServiceState, id_: str, task_definition: str) -> DeploymentState | None:
+    """The deployment with this id; where `id_` is empty, one of the task definition, the primary one first."""
+    if id_:
+        return next((d for d in service.deployments if d.id == id_), None)
+    named = [d for d in service.deployments if d.task_definition == task_definition]
+    return min(named, key=lambda d: d.status != "PRIMARY", default=None)
 
 
 def complete(service: ServiceState, deployment: DeploymentState) -> bool:
@@ -135,6 +167,14 @@ def attachable(service: ServiceState, task_definition: str) -> DeploymentState |
     return primary if service.desired > 0 else None
 
 
+class Busy(Enum):
+    """What to do about somebody else's deployment that is in progress when ours is to start."""
+
+    WAIT = "wait"
+    SUPERSEDE = "supersede"
+    REFUSE = "refuse"
+
+
 def in_progress(service: ServiceState) -> DeploymentState | None:
     """A primary deployment that still changes and is not plainly failing, else None."""
     primary = primary_of(service)
@@ -142,3 +182,38 @@ def in_progress(service: ServiceState) -> DeploymentState | None:
         return None
     hopeless = primary.rollout_state == "FAILED" or (primary.failed >= 2 and primary.running == 0)
     return None if hopeless else primary
+
+
+def task_lacking(tasks: Sequence[TaskState], container: str, digests: Collection[Digest]) -> str:
+    """What these running tasks still lack, in words; a digest of `container` only where there are `digests`."""
+    for task in tasks:
+        if task.health == "UNHEALTHY":
+            return f"task {task.id} to pass its container health check"
+        if digests and not task.image_digests.get(container):
+            return f"ECS to report the image digest of task {task.id}"
+    return ""
+
+
+def target_lacking(tasks: Sequence[TaskState], targets: Sequence[TargetState] | None, needed: int) -> str:
+    """What `needed` healthy targets that are these tasks still lack, in words; empty when nothing does.
+
+    Only the groups that carry these tasks count: where ECS shifts traffic, the old ones stay healthy in another.
+    """
+    if targets is None:
+        return ""
+    ips = {task.ip for task in tasks}
+    groups = {target.group for target in targets if target.ip in ips}
+    healthy = {target.ip for target in targets if target.state == "healthy" and target.group in groups}
+    if len(healthy & ips) < needed:
+        found = f"{len(healthy & ips)} of {needed} new tasks"
+        return f"the load balancer to find them healthy ({found}){_worst(targets, ips)}"
+    if healthy - ips:
+        return f"{len(healthy - ips)} old targets to leave the target group"
+    return ""
+
+
+def _worst(targets: Sequence[TargetState], ips: set[str]) -> str:
+    reasons = sorted(
+        {t.description or t.reason for t in targets if t.ip in ips and t.state == "unhealthy"} - {""}
+    )
+    return f" ({'; '.join(reasons)})" if reasons else ""

@@ -20,7 +20,7 @@ def record(digest: Digest, stage: str, **changes: object) -> Evidence:
 
 
 def look(fake: FakeEcs, newest: Evidence | None, *records: Evidence) -> Glance:
-    return glance(fake, lambda _arn: fake, CONTAINER, lambda _digest: Collected(records), newest)
+    return glance(fake, lambda _arn, _alternate: fake, CONTAINER, lambda _digest: Collected(records), newest)
 
 
 def test_what_runs_and_is_recorded_has_commit_time_and_no_drift() -> None:

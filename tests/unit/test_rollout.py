@@ -359,7 +359,7 @@ def test_an_update_that_did_not_arrive_is_sent_again() -> None:
     refused: list[str] = []
     update = scene.ecs.update
 
-    def once_refused(definition: str, *, desired: int | None = None) -> str:
+    def once_refused(definition: str, *, desired: int | None = None, **_: object) -> str:
         if not refused:
             refused.append(definition)
             raise UnavailableError("connection refused", hint="")
@@ -373,7 +373,7 @@ def test_an_update_that_did_not_arrive_is_sent_again() -> None:
 def test_an_update_that_never_arrives_says_that_it_is_not_known_to_run() -> None:
     scene = Scene()
 
-    def refuse(definition: str, *, desired: int | None = None) -> str:
+    def refuse(definition: str, **_: object) -> str:
         raise UnavailableError("connection refused", hint="look at the network")
 
     scene.ecs.update = refuse  # type: ignore[method-assign, assignment]
@@ -391,7 +391,7 @@ def test_a_list_that_lags_is_not_taken_for_an_end() -> None:
 
 def test_a_deployment_that_is_never_listed_is_not_called_done() -> None:
     scene = Scene(appear=30.0)
-    scene.ecs.update = lambda definition, *, desired=None: "ecs-svc/ghost"  # type: ignore[method-assign, assignment]
+    scene.ecs.update = lambda definition, **_: "ecs-svc/ghost"  # type: ignore[method-assign]
     result = scene.deploy()
     assert result.outcome is RolloutOutcome.ROLLED_BACK
     assert "never listed" in result.reasons[0].text
