@@ -9,17 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.account import Account
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
 from pipeline.adapters.file_lease import FileLease
 from pipeline.adapters.http_probe import FreshConnectionProbe
-from pipeline.clouds import CONTAINER, Cloud, cluster_name, service_name
+from pipeline.clouds import Cloud, cluster_name, service_name
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.local.cloud import Desired
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.ports import Candidate, Say
+from pipeline.preflight import Preflight, Preview, Wish
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 
@@ -50,7 +52,7 @@ class Place:
             logs=self.cloud.aws.client("logs"),
             cluster=cluster_name(self.settings, self.name),
             service=service_name(self.settings, self.name),
-            container=CONTAINER,
+            container=self.own.container,
             clock=SystemClock(),
         )
 
@@ -94,18 +96,54 @@ class Place:
     def spec(self, candidate: Candidate) -> DeploySpec:
         """What to roll out of a candidate. The commit is the image's own, whatever is checked out now."""
         facts = self.records.registry.image_facts(candidate.ref)
-        words = {"digest": str(candidate.ref.digest), "commit": facts.labels.get(_REVISION, "")}
-        told = {**self.settings.app.environment, **self.own.environment}
         return DeploySpec(
-            container=CONTAINER,
+            container=self.own.container,
             desired=self.own.desired,
-            environment={key: _filled(value, words) for key, value in told.items()},
+            environment=self._environment(candidate.ref, facts.labels),
             secrets={key: self.cloud.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
             before=self.own.before.command if self.own.before else (),
             base_url=self.url(),
             checks=self._checks(),
             platform_digests=facts.platform_digests,
         )
+
+    def _environment(self, image: ImageRef, labels: Mapping[str, str]) -> Mapping[str, str]:
+        words = {"digest": str(image.digest), "commit": labels.get(_REVISION, "")}
+        told = {**self.settings.app.environment, **self.own.environment}
+        return {key: _filled(value, words) for key, value in told.items()}
+
+    def preview(self, image: ImageRef | None) -> Preview:
+        """What a rollout of the image would meet and do; None: what any would meet. See `Preflight.look`."""
+        service, before = self.service, self.own.before
+        wish = Wish(
+            environment=self._environment,
+            secrets=self.own.secrets,
+            alarms=self.own.rollout.alarms,
+            stay_up=self.own.rollout.bake,
+            first=self.own.desired,
+            before=" ".join(before.command) if before else "",
+        )
+        account = Account(self.cloud.aws, service.cluster, service.service, service.container)
+        look = Preflight(service, account, wish, SystemClock().now).look
+        if image is None:
+            return look(None, lambda: None)
+        return look(self.records.destined(self.name, image), lambda: self.records.found(self.name, image))
+
+    def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
+        """Looks at what a rollout needs, and says how long it should take; returns that for the record.
+
+        Raises UnfitError with everything that is wrong, UnavailableError when only the credential is. Where the service
+        has or gets the image already, nothing is begun and nothing is asked.
+        """
+        preview = self.preview(candidate.ref)
+        if preview.underway:
+            return {}
+        if error := preview.error:
+            raise error
+        say(preview.summary)
+        expected = preview.prediction
+        say(f"expected: {expected.text}" + (f" – {expected.slow}" if expected.slow else ""))
+        return preview.facts
 
     def _checks(self) -> tuple[Check, ...]:
         version = Check(self.settings.app.version, expect_digest=True)

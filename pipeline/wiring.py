@@ -20,13 +20,9 @@ from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.git import Git
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
+from pipeline.adapters.log_lines import ServiceLog
 from pipeline.adapters.process import Processes
-from pipeline.clouds import (
-    CONTAINER,
-    Cloud,
-    build_images,
-    open_cloud,
-)
+from pipeline.clouds import Cloud, build_images, open_cloud
 from pipeline.config import RequirementSettings, Settings, load
 from pipeline.gates import load_limits
 from pipeline.glance import Glance, glance
@@ -36,6 +32,7 @@ from pipeline.model.load import GeneratorLimits, LoadShape
 from pipeline.model.run import RunReport
 from pipeline.places import Place
 from pipeline.ports import Candidate, IntegrationSandbox, Source, Stage
+from pipeline.preflight import Preview
 from pipeline.records import Records
 from pipeline.report.summary import github_outputs, markdown
 from pipeline.runner import Runner
@@ -149,7 +146,21 @@ class Session:
             return self.records.weighed(ImageRef(self.records.repository, digest))
 
         newest = self.records.newest(name)
-        return glance(place.service, place.targets, CONTAINER, weighed, newest)
+        return glance(place.service, place.targets, place.own.container, weighed, newest)
+
+    def preview(self, name: str, image: ImageRef | None) -> Preview:
+        """What a rollout of the image would meet and do in the environment; None: what any would meet."""
+        return make_place(self, name).preview(image)
+
+    def between(self, older: str, newer: str) -> tuple[Sequence[str], Sequence[str]] | tuple[None, None]:
+        """Commits that `newer` has and `older` has not, and the other way round; None where git does not know both."""
+        git = Git(self.project.root, Processes())
+        gained, lost = git.between(older, newer), git.between(newer, older)
+        return (None, None) if gained is None or lost is None else (gained, lost)
+
+    def log(self, name: str, task: str) -> ServiceLog:
+        """The log of an environment's service; `task` the beginning of a task's id, or empty."""
+        return ServiceLog(self.cloud.aws.client("logs"), make_place(self, name).service, SystemClock(), task)
 
     def keep(self, document: Mapping[str, Any]) -> Path:
         """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
@@ -270,7 +281,7 @@ def make_environment(session: Session, name: str) -> Environment:
     place = make_place(session, name)
     return Environment(
         name=name,
-        container=CONTAINER,
+        container=place.own.container,
         base_url=place.url,
         shape=place.shape,
         rollout=place.rollout,
@@ -278,6 +289,7 @@ def make_environment(session: Session, name: str) -> Environment:
         settled=place.settled,
         held=place.held,
         delivered=place.delivered,
+        foreseen=place.foreseen,
     )
 
 

@@ -29,8 +29,9 @@ class Environment:
 
     `shape` is what of its settings makes another plan (JSON values); `spec` makes the rollout's settings for a
     candidate; `settled` is called after each good rollout; `base_url` gives the load balancer's front; `held` holds
-    the environment's lease, saying why; `delivered` takes the image to where the environment pulls from. Nothing is
-    asked of the cloud before it is needed.
+    the environment's lease, saying why; `delivered` takes the image to where the environment pulls from; `foreseen`
+    looks at what a rollout needs before anything is changed, and gives what it expects for the record. Nothing is asked
+    of the cloud before it is needed.
     """
 
     name: str
@@ -42,15 +43,21 @@ class Environment:
     settled: Callable[[RolloutResult], None]
     held: Callable[[str], AbstractContextManager[None]]
     delivered: Callable[[ImageRef, Say], ImageRef]
+    foreseen: Callable[[Candidate, Say], Mapping[str, Any]]
 
     def deploy(self, candidate: Candidate, progress: Progress) -> Deployed:
-        """Rolls out and verifies; the exceptions are `Rollout.deploy`'s."""
+        """Rolls out and verifies.
+
+        Raises UnfitError before anything is changed when something is not there that it needs; the other exceptions
+        are `Rollout.deploy`'s.
+        """
+        expected = self.foreseen(candidate, progress.note)
         image = self.delivered(candidate.ref, progress.note)
         result = self.rollout().deploy(image, self.spec(candidate), progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
             self.settled(result)
         outcome, code = _OUTCOMES[result.outcome]
-        return Deployed(Verdict(self.name, outcome, result.reasons), code, result.facts)
+        return Deployed(Verdict(self.name, outcome, result.reasons), code, {**result.facts, **expected})
 
     def runs(self, candidate: Candidate) -> Verdict:
         """Whether every running task of the service runs the candidate, and there is at least one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pipeline.errors import UnavailableError, UndecidedError
 from pipeline.ports import Command, CommandRunner, Finished, Source
 
 _SECONDS = 30.0
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 class Git:
@@ -34,6 +36,19 @@ class Git:
             committed_at=datetime.fromisoformat(when) if when else None,
             url=_without_credentials(self._line("config", "--get", "remote.origin.url")),
         )
+
+    def between(self, older: str, newer: str) -> tuple[str, ...] | None:
+        """Commits that `newer` has and `older` has not, newest first, each as `<short hash> <subject>`.
+
+        None when git does not know both, or is not there: that says nothing about how they stand.
+        """
+        if not (_COMMIT.fullmatch(older) and _COMMIT.fullmatch(newer)):
+            return None
+        try:
+            done = self._git("log", "--format=%h %s", f"{older}..{newer}")
+        except UnavailableError:
+            return None
+        return tuple(done.output.splitlines()) if done.exit_code == 0 else None
 
     def _changes(self) -> tuple[str, ...]:
         done = self._git("status", "--porcelain=v1", "-z", "--no-renames")

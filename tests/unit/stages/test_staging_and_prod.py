@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ConfigurationError, ExitCode
+from pipeline.errors import ConfigurationError, ExitCode, UnfitError
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.limits import Limit
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape
@@ -73,12 +73,20 @@ class World:
     settled: list[Any] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     elsewhere: str = ""
+    unfit: str = ""
 
     def deliver(self, image: ImageRef, say: Callable[[str], None]) -> ImageRef:
         if not self.elsewhere:
             return image
         say(f"taken to {self.elsewhere}")
         return ImageRef(self.elsewhere, image.digest)
+
+    def foresee(self, candidate: Candidate, say: Callable[[str], None]) -> dict[str, Any]:
+        assert self.held, "the lease comes first"
+        if self.unfit:
+            raise UnfitError(self.unfit, hint="mend it")
+        say("expected: at once")
+        return {"predicted": {"healthy_s": 1.0}}
 
     @contextmanager
     def hold(self, why: str) -> Iterator[None]:
@@ -97,6 +105,7 @@ class World:
             self.settled.append,
             self.hold,
             self.deliver,
+            self.foresee,
         )
 
 
