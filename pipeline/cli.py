@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, str] = {
     "verify": "judge the evidence of a digest and explain; touches nothing",
     "evidence": "list what is attested of a digest, by whom, and what does not count and why",
     "status": "what runs in each environment, since when, and what is recorded of it",
+    "diff": "what a promotion would change: image, commits, task definition",
+    "logs": "what a service's tasks write, together and in order",
     "local": "the embedded cloud: up, down, status, reset",
     "doctor": "every prerequisite as OK, SKIP or NG with the fix",
 }

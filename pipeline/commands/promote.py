@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 import click
 
+from pipeline.commands.dry_run import rehearse
 from pipeline.commands.reporting import finish
 from pipeline.commands.targets import well_formed
 from pipeline.errors import UsageError
 from pipeline.model.policy import Override
 from pipeline.terminal import Invocation
+
+
+class Asked(TypedDict):
+    """The options."""
+
+    fresh: bool
+    force: bool
+    reason: str
+    dry_run: bool
 
 
 @click.command("promote")
@@ -19,10 +31,11 @@ from pipeline.terminal import Invocation
     "--force", is_flag=True, help="Go past a gate that refuses; asks for --reason, and is recorded."
 )
 @click.option("--reason", default="", help="Why the gate is overridden.")
+@click.option(
+    "--dry-run", is_flag=True, help="Judge, look at what it needs, show what it would change; do nothing."
+)
 @click.pass_obj
-def command(
-    invocation: Invocation, digest: str, environment: str, reason: str, *, fresh: bool, force: bool
-) -> int:
+def command(invocation: Invocation, digest: str, environment: str, **asked: Unpack[Asked]) -> int:
     """Judges the digest's evidence for ENVIRONMENT, rolls it out, verifies, records.
 
     DIGEST is sha256:…, a unique prefix of at least 12 hex digits, or repository@sha256:…; never a tag. --force does not
@@ -30,13 +43,15 @@ def command(
     """
     from pipeline.wiring import Project
 
-    _check(reason, force=force)
+    reason, fresh, dry_run = asked["reason"], asked["fresh"], asked["dry_run"]
+    _check(reason, force=asked["force"])
     project = Project.open(invocation.root, invocation.terminal)
-    with project.session((environment,)) as session:
-        override = Override(reason.strip(), session.records.person) if force else None
-        report = session.runner.run(
-            session.candidate(digest), only=(environment,), fresh=fresh, override=override
-        )
+    with project.session(() if dry_run else (environment,), touch=not dry_run) as session:
+        override = Override(reason.strip(), session.records.person) if asked["force"] else None
+        candidate = session.candidate(digest)
+        if dry_run:
+            return rehearse(invocation.terminal, session, candidate, environment, override, fresh=fresh)
+        report = session.runner.run(candidate, only=(environment,), fresh=fresh, override=override)
     return finish(invocation.terminal, session, report, "promote", environment=environment)
 
 
