@@ -6,8 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from pipeline.adapters.aws import Access, Aws
@@ -20,28 +18,13 @@ from pipeline.clouds import local_cloud
 from pipeline.config import Settings, load
 from pipeline.errors import PipelineError
 from pipeline.local import engine
+from pipeline.model.check import Check, State
 from pipeline.trust import needs_cloud, open_signing
+
+__all__ = ["Check", "State", "look"]
 
 _GIB = 1024**3
 _ROOM = 3 * _GIB
-
-
-class State(StrEnum):
-    """How a check came out."""
-
-    OK = "OK"
-    SKIP = "SKIP"
-    NG = "NG"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One prerequisite: its name, how it stands, and for NG the fix."""
-
-    name: str
-    state: State
-    text: str
-    fix: str = ""
 
 
 def look(root: Path) -> Iterator[Check]:

@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = {
     "status": "what runs in each environment, since when, and what is recorded of it",
     "history": "what was deployed to an environment, by whom, and how it ended",
     "unlock": "take an environment's lease away from whoever holds it, with a reason",
+    "diff": "what a promotion would change: image, commits, task definition",
+    "logs": "what a service's tasks write, together and in order",
     "local": "the embedded cloud: up, down, status, reset",
     "doctor": "every prerequisite as OK, SKIP or NG with the fix",
 }

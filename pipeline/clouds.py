@@ -25,7 +25,6 @@ from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironmen
 from pipeline.ports import Say
 
 ENVIRONMENTS = ("staging", "prod")
-CONTAINER = "app"
 
 Credentials = Callable[[], Mapping[str, str] | None]
 
@@ -123,7 +122,7 @@ def _parameters(settings: Settings, environment: str) -> dict[str, str]:
         "Environment": environment,
         "ClusterName": cluster_name(settings, environment),
         "ServiceName": service_name(settings, environment),
-        "ContainerName": CONTAINER,
+        "ContainerName": own.container,
         "ContainerPort": str(settings.app.port),
         "BootstrapImage": f"{settings.repository}:none",
         "Cpu": str(own.cpu),

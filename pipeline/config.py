@@ -30,6 +30,7 @@ Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Name = Annotated[str, Field(pattern=NAME)]
 AppName = Annotated[str, Field(pattern=NAME, max_length=20)]
 UrlPath = Annotated[str, Field(pattern=r"^/")]
+ContainerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Window = Annotated[FreezeWindow, BeforeValidator(parse_window)]
@@ -162,6 +163,7 @@ class EnvironmentSettings(Table):
 
     cluster: str = ""
     service: str = ""
+    container: ContainerName = "app"
     registry: RegistryHost = ""
     desired: Annotated[int, Field(ge=1, le=1000)] = 1
     cpu: Annotated[int, Field(ge=128)] = 256

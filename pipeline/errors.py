@@ -46,6 +46,10 @@ class ConfigurationError(PipelineError):
     exit_code = ExitCode.CONFIGURATION
 
 
+class UnfitError(ConfigurationError):
+    """An environment is not fit for a rollout: nothing was begun, so it takes nothing away from what is on record."""
+
+
 class UndecidedError(PipelineError):
     """No verdict could be reached: no data, an inconclusive measurement, a tool that did not answer in form."""
 

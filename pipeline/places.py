@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipeline.adapters.account import Account
 from pipeline.adapters.alarms import CloudWatchAlarms
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.traffic_probe import SteadyProbe
-from pipeline.clouds import CONTAINER, Cloud, cluster_name, service_name
+from pipeline.clouds import Cloud, cluster_name, service_name
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.fencing import FencedService
@@ -29,6 +30,7 @@ from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import Previous
 from pipeline.model.task_definition import digest_in
 from pipeline.ports import Candidate, Held, Lease, Say
+from pipeline.preflight import Preflight, Preview, Wish
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 
@@ -65,7 +67,7 @@ class Place:
             logs=self.cloud.aws.client("logs"),
             cluster=cluster_name(self.settings, self.name),
             service=service_name(self.settings, self.name),
-            container=CONTAINER,
+            container=self.own.container,
             clock=SystemClock(),
         )
 
@@ -120,12 +122,10 @@ class Place:
     def spec(self, candidate: Candidate) -> DeploySpec:
         """What to roll out of a candidate. The commit is the image's own, whatever is checked out now."""
         facts = self.records.registry.image_facts(candidate.ref)
-        words = {"digest": str(candidate.ref.digest), "commit": facts.labels.get(_REVISION, "")}
-        told = {**self.settings.app.environment, **self.own.environment}
         return DeploySpec(
-            container=CONTAINER,
+            container=self.own.container,
             desired=self.own.desired,
-            environment={key: _filled(value, words) for key, value in told.items()},
+            environment=self._environment(candidate.ref, facts.labels),
             secrets={key: self.cloud.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
             before=self.own.before.command if self.own.before else (),
             base_url=self.url(),
@@ -139,6 +139,44 @@ class Place:
         told = self.own.rollout
         return ProbeLimits(told.max_failed_requests, told.max_error_share, told.max_slowdown)
 
+    def _environment(self, image: ImageRef, labels: Mapping[str, str]) -> Mapping[str, str]:
+        words = {"digest": str(image.digest), "commit": labels.get(_REVISION, "")}
+        told = {**self.settings.app.environment, **self.own.environment}
+        return {key: _filled(value, words) for key, value in told.items()}
+
+    def preview(self, image: ImageRef | None) -> Preview:
+        """What a rollout of the image would meet and do; None: what any would meet. See `Preflight.look`."""
+        service, before = self.service, self.own.before
+        wish = Wish(
+            environment=self._environment,
+            secrets=self.own.secrets,
+            alarms=self.own.rollout.alarms,
+            stay_up=self.own.rollout.bake,
+            first=self.own.desired,
+            before=" ".join(before.command) if before else "",
+        )
+        account = Account(self.cloud.aws, service.cluster, service.service, service.container)
+        look = Preflight(service, account, wish, SystemClock().now).look
+        if image is None:
+            return look(None, lambda: None)
+        return look(self.records.destined(self.name, image), lambda: self.records.found(self.name, image))
+
+    def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
+        """Looks at what a rollout needs, and says how long it should take; returns that for the record.
+
+        Raises UnfitError with everything that is wrong, UnavailableError when only the credential is. Where the service
+        has or gets the image already, nothing is begun and nothing is asked.
+        """
+        preview = self.preview(candidate.ref)
+        if preview.underway:
+            return {}
+        if error := preview.error:
+            raise error
+        say(preview.summary)
+        expected = preview.prediction
+        say(f"expected: {expected.text}" + (f" – {expected.slow}" if expected.slow else ""))
+        return preview.facts
+
     def _checks(self) -> tuple[Check, ...]:
         version = Check(self.settings.app.version, expect_digest=True)
         return (version, *(Check(smoke.path, smoke.status) for smoke in self.own.smoke))
@@ -146,7 +184,9 @@ class Place:
     def running(self) -> frozenset[Digest]:
         """The digests that run here now."""
         tasks = [task for task in self.service.tasks() if task.alive]
-        return frozenset(Digest(found) for task in tasks if (found := task.image_digests.get(CONTAINER)))
+        return frozenset(
+            Digest(found) for task in tasks if (found := task.image_digests.get(self.own.container))
+        )
 
     def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
@@ -172,7 +212,7 @@ class Place:
             definition = self.service.task_definition(arn) if arn else {}
         except ConfigurationError:
             return ""
-        pinned = digest_in(definition, CONTAINER)
+        pinned = digest_in(definition, self.own.container)
         return arn if pinned == deployment.subject else ""
 
     def settled(self, image: ImageRef, result: RolloutResult, say: Say) -> None:

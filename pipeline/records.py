@@ -30,6 +30,7 @@ from pipeline.model.gate import weigh
 from pipeline.model.order import Origin
 from pipeline.model.rollback import Choice, choose, named
 from pipeline.model.rules import latest
+from pipeline.model.surroundings import Image
 from pipeline.model.target import Tag, parse_target
 from pipeline.ports import EvidenceStore, Say
 from pipeline.runner import Rules
@@ -194,6 +195,19 @@ class Records:
         """The image where the environment pulls from: taken there first when that is a registry of its own."""
         repository = self._mirrors.get(environment)
         return deliver(self._copier(repository), image, repository, say) if repository else image
+
+    def destined(self, environment: str, image: ImageRef) -> ImageRef:
+        """The image by the name under which the environment pulls it."""
+        return ImageRef(self._mirrors.get(environment, image.repository), image.digest)
+
+    def found(self, environment: str, image: ImageRef) -> Image | None:
+        """The image where the environment pulls from, else where it would be taken from; None: neither has it."""
+        for ref in dict.fromkeys((self.destined(environment, image), image)):
+            registry = self._registry_of(ref.repository)
+            if registry.resolve(ref.repository, str(ref.digest)):
+                facts = registry.image_facts(ref)
+                return Image(ref.repository, facts.platforms, facts.labels)
+        return None
 
     def _tag_refused(self, tag: Tag) -> UsageError:
         digest = self.registry.resolve(self.repository, tag.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from pipeline.errors import BusyError, PipelineError
+from pipeline.errors import BusyError, PipelineError, UnfitError
 from pipeline.model.evidence import Evidence, Statement
 from pipeline.model.gate import Judgement, judge, judge_rollback
 from pipeline.model.policy import GatePolicy, Override, Requirement
@@ -170,11 +170,30 @@ class Runner:
     def _gates(self) -> _Gatekeeper:
         return _Gatekeeper(self.stages, self.rules, self.evidence, self.clock)
 
+    def foresee(
+        self, stage: str, candidate: Candidate, *, fresh: bool = False, override: Override | None = None
+    ) -> StageReport | None:
+        """What `run` would report of a stage without running it: reused, refused or undecided; None: it would run."""
+        found = next(one for one in self.stages if one.name == stage)
+        before = self._before(found, candidate, override, fresh=fresh)
+        return None if isinstance(before, _Attempt) else before[0]
+
     def _stage(
         self, stage: Stage, candidate: Candidate, override: Override | None, *, fresh: bool
     ) -> tuple[StageReport, Candidate]:
-        started = self.clock.now()
         progress = self.observer.begin(stage.name)
+        before = self._before(stage, candidate, override, fresh=fresh)
+        if not isinstance(before, _Attempt):
+            return before
+        if before.forced:
+            progress.note(before.forced[0].text)
+        return self._attempt(before, progress)
+
+    def _before(
+        self, stage: Stage, candidate: Candidate, override: Override | None, *, fresh: bool
+    ) -> tuple[StageReport, Candidate] | _Attempt:
+        """How the stage ends without being run, else what is to be run."""
+        started = self.clock.now()
         try:
             plan = stage.plan(candidate).hash
             if not fresh and (reused := self._reuse(stage, plan, candidate, started)):
@@ -189,14 +208,16 @@ class Runner:
             return self._report(stage, started, verdict), candidate
         attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, _facts_of(judgement))
         if not verdict.passed and override:
-            attempt = _forced(attempt, override, verdict)
-            progress.note(attempt.forced[0].text)
-        return self._attempt(attempt, progress)
+            return _forced(attempt, override, verdict)
+        return attempt
 
     def _attempt(self, attempt: _Attempt, progress: Progress) -> tuple[StageReport, Candidate]:
         try:
             result = attempt.stage.run(attempt.candidate, progress)
-        except BusyError as error:  # it never began, so it takes nothing away from what is on record
+        except (
+            BusyError,
+            UnfitError,
+        ) as error:  # it never began, so it takes nothing away from what is on record
             return self._undecided(attempt.stage, attempt.started, error), attempt.candidate
         except PipelineError as error:
             report = self._undecided(attempt.stage, attempt.started, error)

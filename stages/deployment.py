@@ -33,7 +33,8 @@ class Environment:
     is called after each good rollout; `base_url` gives the load balancer's front; `held` holds the environment's lease,
     saying why and for which digest; `rollout` takes what is held, where something is to be changed, and `logged` does
     it and keeps that in the deployment log; `delivered` takes the image to where the environment pulls from; `recorded`
-    is the digest of the newest good rollout on record. Nothing is asked of the cloud before it is needed.
+    is the digest of the newest good rollout on record; `foreseen` looks at what a rollout needs before anything is
+    changed, and gives what it expects for the record. Nothing is asked of the cloud before it is needed.
     """
 
     name: str
@@ -49,18 +50,21 @@ class Environment:
     logged: Callable[[Rollout, ImageRef, DeploySpec, Progress], RolloutResult]
     delivered: Callable[[ImageRef, Say], ImageRef]
     recorded: Callable[[], Digest | None]
+    foreseen: Callable[[Candidate, Say], Mapping[str, Any]]
 
     def deploy(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
         """Rolls out and verifies while the lease is ours, unless something newer runs.
 
-        The exceptions are `Rollout.deploy`'s.
+        Raises UnfitError before anything is changed when something is not there that it needs; the other exceptions
+        are `Rollout.deploy`'s.
         """
         running = _running(_alive(self.rollout().service), self.container)
         order = self.order(candidate, running)
         if not order.verdict.passed:
             return Deployed(order.verdict, None, {"order": dict(order.facts)}, began=False)
+        expected = self.foreseen(candidate, progress.note)
         deployed = self._deploy(candidate, self.spec(candidate), held, progress)
-        return replace(deployed, facts={**deployed.facts, "order": dict(order.facts)})
+        return replace(deployed, facts={**deployed.facts, **expected, "order": dict(order.facts)})
 
     def restore(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
         """Rolls out what ran here before, by the task definition it ran with where `definition` names it.

@@ -9,13 +9,18 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
+from pipeline.adapters.aws_errors import aws_errors
 from pipeline.errors import ConfigurationError, UnavailableError
+from pipeline.model.surroundings import Credential
 
 _REMOTE: Mapping[str, Any] = {
     "retries": {"mode": "adaptive", "max_attempts": 6},
     "connect_timeout": 5,
     "read_timeout": 30,
 }
+_GIVEN = frozenset({"env", "explicit", "shared-credentials-file", "config-file"})
+"""Ways to a credential that boto3 cannot go a second time: somebody put it there."""
+
 _LOOPBACK: Mapping[str, Any] = {
     "retries": {"mode": "standard", "max_attempts": 2},
     "connect_timeout": 2,
@@ -77,6 +82,23 @@ class Aws:
                 f"AWS does not say who we are: {error}",
                 hint='log in (aws sso login, or set AWS_PROFILE), or set cloud.provider = "local"',
             ) from error
+
+    def credential(self) -> Credential:
+        """What AWS is asked with, and until when it lasts. Raises UnavailableError when there is none."""
+        self.client("sts")
+        found = self._session.get_credentials()
+        if found is None:
+            raise UnavailableError(
+                "there is no AWS credential", hint="log in: aws sso login, or set AWS_PROFILE"
+            )
+        with aws_errors("the AWS credential"):
+            frozen = found.get_frozen_credentials()
+        return Credential(
+            method=str(found.method),
+            expires=getattr(found, "_expiry_time", None),
+            renews=str(found.method) not in _GIVEN,
+            temporary=bool(frozen.token),
+        )
 
     def secret_arn(self, name: str) -> str:
         """The ARN of a secret in Secrets Manager, by name or ARN. Raises ConfigurationError when there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,15 @@ from pipeline.model.order import Ancestry
 from pipeline.ports import Command, CommandRunner, Finished, Source
 
 _SECONDS = 30.0
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+
+_ANCESTRY = {
+    (True, True): Ancestry.APART,
+    (True, False): Ancestry.AFTER,
+    (False, True): Ancestry.BEFORE,
+    (False, False): Ancestry.SAME,
+}
+"""By whether the one commit's history has something that the other's has not, and the other way round."""
 
 
 class Git:
@@ -42,18 +52,23 @@ class Git:
             return Ancestry.UNKNOWN
         if ours == theirs:
             return Ancestry.SAME
-        before, after = self._is_ancestor(ours, theirs), self._is_ancestor(theirs, ours)
-        if before is None or after is None:
+        gained, lost = self.between(theirs, ours), self.between(ours, theirs)
+        if gained is None or lost is None:
             return Ancestry.UNKNOWN
-        return Ancestry.BEFORE if before else Ancestry.AFTER if after else Ancestry.APART
+        return _ANCESTRY[bool(gained), bool(lost)]
 
-    def _is_ancestor(self, one: str, other: str) -> bool | None:
-        """None where git does not know: a shallow clone, another repository, or no git at all."""
+    def between(self, older: str, newer: str) -> tuple[str, ...] | None:
+        """Commits that `newer` has and `older` has not, newest first, each as `<short hash> <subject>`.
+
+        None when git does not know both, or is not there: that says nothing about how they stand.
+        """
+        if not (_COMMIT.fullmatch(older) and _COMMIT.fullmatch(newer)):
+            return None
         try:
-            done = self._git("merge-base", "--is-ancestor", one, other)
+            done = self._git("log", "--format=%h %s", f"{older}..{newer}")
         except UnavailableError:
             return None
-        return {0: True, 1: False}.get(done.exit_code)
+        return tuple(done.output.splitlines()) if done.exit_code == 0 else None
 
     def _changes(self) -> tuple[str, ...]:
         done = self._git("status", "--porcelain=v1", "-z", "--no-renames")

@@ -83,17 +83,19 @@ class OciRegistry:
 
     def image_facts(self, image: ImageRef) -> ImageFacts:
         """See `pipeline.ports.Registry.image_facts`. Of an index, the first platform image is looked at."""
-        manifest = self.manifest(image).document()
+        manifest = index = self.manifest(image).document()
         platforms = platform_digests(manifest)
         if platforms:
             manifest = self.manifest(ImageRef(image.repository, platforms[0])).document()
         config_digest = Digest(manifest["config"]["digest"])
         config = json.loads(self.blob(ImageRef(image.repository, config_digest)))
+        first = f"{config.get('os', '?')}/{config.get('architecture', '?')}"
         return ImageFacts(
             size=sum(int(layer["size"]) for layer in manifest["layers"]),
-            platform=f"{config.get('os', '?')}/{config.get('architecture', '?')}",
+            platform=first,
             labels=dict(config.get("config", {}).get("Labels") or {}),
             platform_digests=platforms,
+            platforms=_platforms(index) or (first,),
         )
 
     def manifest(self, image: ImageRef) -> Manifest:
@@ -229,6 +231,15 @@ def platform_digests(manifest: Mapping[str, Any]) -> tuple[Digest, ...]:
         for entry in manifest.get("manifests", ())
         if entry.get("platform", {}).get("os") != "unknown"
     )
+
+
+def _platforms(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """`os/arch` of each platform image that an index tells one of."""
+    told = (entry.get("platform") or {} for entry in manifest.get("manifests", ()))
+    found = (
+        f"{one.get('os')}/{one.get('architecture')}" for one in told if one.get("os", "unknown") != "unknown"
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def next_page(answer: Answer) -> str:

@@ -29,7 +29,7 @@ def command(invocation: Invocation, digest: str, environment: str, reason: str) 
                 hint="sign with one of theirs (ONEDIGEST_SIGNING_KEY, evidence.signer)",
             )
         if asked is None:
-            session.project.terminal.tell(
+            session.terminal.tell(
                 f"the gate of {environment} asks for no approval; it is recorded all the same"
             )
         name = session.records.declare(image, "approval", environment, "PASSED", reason)

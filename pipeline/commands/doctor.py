@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import click
 
-from pipeline.errors import ExitCode
+from pipeline.commands.preview import tell_check
+from pipeline.errors import ExitCode, PipelineError
+from pipeline.model.check import Check, State
 from pipeline.terminal import Invocation
+
+ENVIRONMENTS = ("staging", "prod")
 
 
 @click.command("doctor")
 @click.pass_obj
 def command(invocation: Invocation) -> int:
     """Every prerequisite as OK, SKIP or NG with the fix. Exit code 7 when one is NG."""
-    from pipeline.checks import State, look
+    from pipeline.checks import look
 
     found = []
     for check in look(invocation.root):
         found.append(check)
-        invocation.terminal.tell(f"{check.state.value:<5}{check.name:<14}{check.text}")
-        if check.state is State.NG:
-            invocation.terminal.tell(f"{'':<19}next: {check.fix}")
+        tell_check(invocation.terminal, check)
+    up = all(check.state is State.OK for check in found if check.name in ("pipeline.toml", "cloud"))
+    for check in _environments(invocation, up=up and found[-1].name == "cloud"):
+        found.append(check)
+        tell_check(invocation.terminal, check)
     bad = [check.name for check in found if check.state is State.NG]
     code = ExitCode.UNAVAILABLE if bad else ExitCode.DONE
     document = {
@@ -30,3 +39,23 @@ def command(invocation: Invocation) -> int:
     }
     invocation.terminal.answer("", document)
     return code
+
+
+def _environments(invocation: Invocation, *, up: bool) -> Iterator[Check]:
+    """What a rollout would need in each environment, looked at where the cloud is up."""
+    from pipeline.wiring import Project
+
+    if not up:
+        yield from (Check(name, State.SKIP, "the cloud was not reached") for name in ENVIRONMENTS)
+        return
+    project = Project.open(invocation.root, invocation.terminal)
+    try:
+        with project.session((), touch=False) as session:
+            for name in ENVIRONMENTS:
+                try:
+                    seen = session.preview(name, None).checks
+                except PipelineError as error:
+                    seen = (Check("service", State.NG, error.message, error.hint),)
+                yield from (replace(check, name=f"{name} {check.name}") for check in seen)
+    except PipelineError as error:
+        yield Check("environments", State.SKIP, error.message)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 import click
 
+from pipeline.commands.dry_run import rehearse
 from pipeline.commands.reporting import finish
 from pipeline.commands.targets import well_formed
 from pipeline.commands.waiting import wait_option
 from pipeline.errors import UsageError
 from pipeline.terminal import Invocation
+
+
+class Options(TypedDict):
+    """The flags."""
+
+    fresh: bool
+    force: bool
+    older: bool
+    dry_run: bool
 
 
 @click.command("promote")
@@ -22,15 +34,13 @@ from pipeline.terminal import Invocation
     "--allow-older", "older", is_flag=True, help="Let it replace something newer; asks for --reason as well."
 )
 @click.option("--reason", default="", help="Why the gate is overridden, or something newer replaced.")
+@click.option(
+    "--dry-run", is_flag=True, help="Judge, look at what it needs, show what it would change; do nothing."
+)
 @wait_option
 @click.pass_obj
 def command(
-    invocation: Invocation,
-    /,
-    digest: str,
-    environment: str,
-    reason: str,
-    **asked: bool,
+    invocation: Invocation, /, digest: str, environment: str, reason: str, **options: Unpack[Options]
 ) -> int:
     """Judges the digest's evidence for ENVIRONMENT, rolls it out, verifies, records.
 
@@ -40,17 +50,15 @@ def command(
     """
     from pipeline.wiring import Asked, Project
 
-    force, older = asked["force"], asked["older"]
+    force, older, fresh, dry_run = (options[key] for key in ("force", "older", "fresh", "dry_run"))
     _check(reason, {"--force": force, "--allow-older": older})
     project = Project.open(invocation.root, invocation.terminal)
-    wishes = Asked(invocation.wait, reason.strip(), force, older)
-    with project.session((environment,), asked=wishes) as session:
-        report = session.runner.run(
-            session.candidate(digest),
-            only=(environment,),
-            fresh=asked["fresh"],
-            override=session.override(given=force),
-        )
+    asked = Asked(invocation.wait, reason.strip(), force, older)
+    with project.session(() if dry_run else (environment,), touch=not dry_run, asked=asked) as session:
+        override, candidate = session.override(given=force), session.candidate(digest)
+        if dry_run:
+            return rehearse(invocation.terminal, session, candidate, environment, override, fresh=fresh)
+        report = session.runner.run(candidate, only=(environment,), fresh=fresh, override=override)
     return finish(invocation.terminal, session, report, "promote", environment=environment)
 
 

@@ -55,7 +55,7 @@ def _back(session: Session, name: str, to: str, reason: str) -> RunReport:
     records, running = session.records, make_place(session, name).running()
     choice = records.named(name, records.image(to).digest) if to else records.rollback_choice(name, running)
     for passed_over in choice.passed_over:
-        session.project.terminal.tell(f"passed over: {passed_over.text}")
+        session.terminal.tell(f"passed over: {passed_over.text}")
     if choice.target is None:
         return session.runner.refused("rollback", name, choice.passed_over or (nothing_good(name),))
     image = ImageRef(records.repository, choice.target.subject)
@@ -68,7 +68,7 @@ def _back(session: Session, name: str, to: str, reason: str) -> RunReport:
 
 
 def _mark_left(session: Session, image: ImageRef, name: str, to: Digest, reason: str) -> None:
-    terminal = session.project.terminal
+    terminal = session.terminal
     try:
         session.records.left(image, name, to, reason)
     except PipelineError as error:

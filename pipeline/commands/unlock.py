@@ -57,6 +57,6 @@ def _cleared(session: Session, environment: str, reason: str) -> tuple[Tenure | 
     try:
         make_logbook(session, environment).cleared(taken, reason)
     except PipelineError as error:
-        session.project.terminal.tell(f"it is not in the deployment log: {error.message}")
+        session.terminal.tell(f"it is not in the deployment log: {error.message}")
         return taken, False
     return taken, True

@@ -125,12 +125,16 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What the registry says of an image: compressed size in bytes, `os/arch`, labels, platform digests of an index."""
+    """What the registry says of an image: compressed size in bytes, `os/arch`, labels.
+
+    Of an index, `platforms` and `platform_digests` are of all its images, the rest of the first.
+    """
 
     size: int
     platform: str
     labels: Mapping[str, str]
     platform_digests: tuple[Digest, ...] = ()
+    platforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

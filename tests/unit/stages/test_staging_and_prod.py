@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ConfigurationError, ExitCode
+from pipeline.errors import ConfigurationError, ExitCode, UnfitError
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.lease import Claim
 from pipeline.model.limits import Limit
@@ -94,6 +94,7 @@ class World:
     good: Previous | None = None
     replaced: list[frozenset[Digest]] = field(default_factory=list)
     recorded: Digest | None = IMAGE.digest
+    unfit: str = ""
 
     def deliver(self, image: ImageRef, say: Callable[[str], None]) -> ImageRef:
         if not self.elsewhere:
@@ -106,6 +107,13 @@ class World:
         reasons = (Reason("prod runs something newer", "promote that"),) if self.older else ()
         outcome = Outcome.REFUSED if self.older else Outcome.PASSED
         return Order(Verdict("prod", outcome, reasons), {"order": "older" if self.older else "newer"})
+
+    def foresee(self, candidate: Candidate, say: Callable[[str], None]) -> dict[str, Any]:
+        assert self.held, "the lease comes first"
+        if self.unfit:
+            raise UnfitError(self.unfit, hint="mend it")
+        say("expected: at once")
+        return {"predicted": {"healthy_s": 1.0}}
 
     @contextmanager
     def hold(self, why: str, digest: str) -> Iterator[Held]:
@@ -141,6 +149,7 @@ class World:
             self.logged,
             self.deliver,
             lambda: self.recorded,
+            self.foresee,
         )
 
 

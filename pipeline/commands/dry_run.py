@@ -1,0 +1,93 @@
+"""`promote --dry-run`: all that a promotion would ask, meet and do, and nothing of it done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.commands.preview import (
+    IGNORE,
+    changes,
+    checks,
+    definition_lines,
+    replacement,
+    replacement_lines,
+    tell_check,
+)
+from pipeline.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pipeline.model.policy import Override
+    from pipeline.model.run import StageReport
+    from pipeline.ports import Candidate
+    from pipeline.preflight import Preview
+    from pipeline.terminal import Terminal
+    from pipeline.wiring import Session
+
+
+def rehearse(
+    terminal: Terminal,
+    session: Session,
+    candidate: Candidate,
+    environment: str,
+    override: Override | None,
+    *,
+    fresh: bool,
+) -> int:
+    """Judges, looks, tells, and returns the exit code that the promotion would end with before its rollout."""
+    report = session.runner.foresee(environment, candidate, fresh=fresh, override=override)
+    preview = session.preview(environment, candidate.ref)
+    found = replacement(session, preview, candidate.source.commit)
+    code, outcome, word = _end(report, preview)
+    _tell(terminal, preview, found, candidate)
+    if report:
+        terminal.reasons(report.reasons)
+    reasons = report.reasons if report else ()
+    document = {
+        "command": "promote",
+        "dry_run": True,
+        "outcome": outcome,
+        "exit_code": int(code),
+        "digest": str(candidate.ref.digest),
+        "image": str(candidate.ref),
+        "environment": environment,
+        "reasons": [{"text": reason.text, "remedy": reason.remedy} for reason in reasons],
+        "checks": checks(preview),
+        **found,
+        "changes": changes(preview),
+        "predicted": dict(preview.prediction.facts),
+        "ignore_changes": list(IGNORE),
+    }
+    terminal.answer(f"{candidate.ref.digest} {word} {environment}; nothing was changed", document)
+    return code
+
+
+def _end(report: StageReport | None, preview: Preview) -> tuple[ExitCode, str, str]:
+    """Exit code and outcome, and how a sentence says it."""
+    if report and report.reused:
+        return ExitCode.DONE, "passed", "has passed and would be reused in"
+    if report:
+        return report.exit_code, report.outcome.value, "would not go to"
+    if preview.underway:
+        return ExitCode.DONE, "passed", "runs already, or is on its way, in"
+    if preview.error:
+        return preview.error.exit_code, "undecided", "could not go to"
+    return ExitCode.DONE, "passed", "would go to"
+
+
+def _tell(terminal: Terminal, preview: Preview, found: dict[str, Any], candidate: Candidate) -> None:
+    for check in preview.checks:
+        tell_check(terminal, check)
+    commit = candidate.source.commit
+    for line in replacement_lines(found, str(candidate.ref.digest), commit):
+        terminal.tell(line)
+    for line in definition_lines(preview):
+        terminal.tell(line)
+    expected = preview.prediction
+    terminal.tell(f"expected    {expected.text}")
+    parts = ", ".join(f"{term.name} {term.seconds:.0f} s" for term in expected.terms)
+    terminal.tell(f"{'':<12}{parts}")
+    if expected.slow:
+        terminal.tell(f"{'':<12}{expected.slow}")
+    terminal.tell(
+        f"terraform   lifecycle {{ ignore_changes = [{', '.join(IGNORE)}] }} on the aws_ecs_service"
+    )

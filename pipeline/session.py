@@ -1,0 +1,208 @@
+"""One run of one command: its cloud, its records, its lease and log, and the runner over its stages."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.adapters.atomic_file import write_whole
+from pipeline.adapters.build_index import FileBuildIndex
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.deployment_log import DynamoDeploymentLog
+from pipeline.adapters.git import Git
+from pipeline.adapters.lease import DynamoLease
+from pipeline.adapters.log_lines import ServiceLog
+from pipeline.adapters.process import Processes
+from pipeline.adapters.table import Table
+from pipeline.clouds import Cloud, table_name
+from pipeline.config import Settings
+from pipeline.errors import PipelineError
+from pipeline.glance import Glance, glance
+from pipeline.logbook import Logbook
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.evidence import Collected
+from pipeline.model.history import HistoryLine, merge
+from pipeline.model.policy import Override
+from pipeline.model.run import RunReport
+from pipeline.places import Place
+from pipeline.ports import Candidate, Source, Stage
+from pipeline.preflight import Preview
+from pipeline.records import Records
+from pipeline.report.summary import github_outputs, markdown
+from pipeline.runner import Runner
+from pipeline.terminal import Terminal, Watcher
+from pipeline.trust import Signing
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asks of a run beside its stages.
+
+    `wait` is for how many seconds whoever holds an environment is waited for. `force` goes past a gate that refuses,
+    `older` past something newer that runs; `reason` says why, for the record.
+    """
+
+    wait: float = 0.0
+    reason: str = ""
+    force: bool = False
+    older: bool = False
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of one command: everything it needs, made when it is first asked for. `stages` makes the runner's."""
+
+    root: Path
+    settings: Settings
+    terminal: Terminal
+    cloud: Cloud
+    signing: Signing
+    watcher: Watcher
+    run_id: str
+    asked: Asked
+    stages: Callable[[Session], tuple[Stage, ...]]
+
+    @property
+    def state(self) -> Path:
+        """What the tool keeps: `.pipeline`."""
+        return self.root / ".pipeline"
+
+    @property
+    def directory(self) -> Path:
+        """Where this run's records go."""
+        return self.state / "runs" / self.run_id
+
+    def override(self, *, given: bool) -> Override | None:
+        """The person's decision to go past something, where one was `given`."""
+        return Override(self.asked.reason, self.records.person) if given else None
+
+    @cached_property
+    def source(self) -> Source:
+        """The work tree."""
+        return Git(self.root, Processes()).source()
+
+    @cached_property
+    def records(self) -> Records:
+        """Images, and what is recorded of them."""
+        cloud = self.cloud
+        return Records(self.settings, self.signing, cloud.registry, cloud.login, self.state, self.run_id)
+
+    @cached_property
+    def lease(self) -> DynamoLease:
+        """Who may change an environment."""
+        return DynamoLease(self._table, SystemClock(), say=self.terminal.say)
+
+    @cached_property
+    def log(self) -> DynamoDeploymentLog:
+        """What was deployed where, as far as it was kept."""
+        return DynamoDeploymentLog(self._table)
+
+    @cached_property
+    def _table(self) -> Table:
+        settings = self.settings
+        client = self.cloud.aws.client("dynamodb", prompt=True)
+        return Table(client, table_name(settings), settings.app.name)
+
+    @cached_property
+    def runner(self) -> Runner:
+        """The loop over all four stages."""
+        return Runner(
+            stages=self.stages(self),
+            rules=self.records.rules,
+            evidence=self.records.evidence,
+            builds=FileBuildIndex(self.state / "builds"),
+            clock=SystemClock(),
+            observer=self.watcher,
+            app=self.settings.app.name,
+            run_id=self.run_id,
+        )
+
+    def candidate(self, text: str) -> Candidate:
+        """The image that a person means, with what it was built from and when. The errors are `Records.image`'s."""
+        image = self.records.image(text)
+        origin = self.records.origin(image.digest)
+        return Candidate(Source(origin.commit, built_at=origin.built), image)
+
+    def glance(self, name: str) -> Glance:
+        """What the environment looks like now, against what is on record of it."""
+        place = make_place(self, name)
+
+        def weighed(digest: Digest) -> Collected:
+            return self.records.weighed(ImageRef(self.records.repository, digest))
+
+        newest = self.records.newest(name)
+        return glance(place.service, place.targets, place.own.container, weighed, newest)
+
+    def preview(self, name: str, image: ImageRef | None) -> Preview:
+        """What a rollout of the image would meet and do in the environment; None: what any would meet."""
+        return make_place(self, name).preview(image)
+
+    def between(self, older: str, newer: str) -> tuple[Sequence[str], Sequence[str]] | tuple[None, None]:
+        """Commits that `newer` has and `older` has not, and the other way round; None where git does not know both."""
+        git = Git(self.root, Processes())
+        gained, lost = git.between(older, newer), git.between(newer, older)
+        return (None, None) if gained is None or lost is None else (gained, lost)
+
+    def service_log(self, name: str, task: str) -> ServiceLog:
+        """The log of an environment's service; `task` the beginning of a task's id, or empty."""
+        return ServiceLog(self.cloud.aws.client("logs"), make_place(self, name).service, SystemClock(), task)
+
+    def history(self, name: str, limit: int) -> Sequence[HistoryLine]:
+        """What was deployed to an environment, newest first. Without the log, which is said, what is on record."""
+        try:
+            entries = self.log.entries(name, limit)
+        except PipelineError as error:
+            self.terminal.tell(f"only what left a record, without the log: {error.message}")
+            entries = ()
+        signers = {trust.key_id: trust.name for trust in self.signing.trust}
+        return merge(entries, self.records.deployments(name), signers, limit)
+
+    def keep(self, document: Mapping[str, Any]) -> Path:
+        """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
+        write_whole(self.directory / "run.json", json.dumps({"schema": 1, **document}, indent=2).encode())
+        write_whole(self.directory / "summary.md", markdown(document).encode())
+        for variable, text in (
+            ("GITHUB_OUTPUT", github_outputs(document)),
+            ("GITHUB_STEP_SUMMARY", markdown(document)),
+        ):
+            if os.environ.get(variable):
+                with Path(os.environ[variable]).open("a", encoding="utf-8") as stream:
+                    stream.write(text)
+        return self.directory
+
+    def closing_lines(self, report: RunReport) -> list[str]:
+        """What a person wants to know at the end: the image, where it serves, where the records are."""
+        lines = [f"image       {report.image}"] if report.image else []
+        lines += [
+            f"{stage.name:<12}{self.cloud.url(stage.environment)}"
+            for stage in report.stages
+            if stage.environment
+        ]
+        return [*lines, f"records     {self.directory}"]
+
+
+def make_place(session: Session, name: str) -> Place:
+    """An environment as a place to roll out to."""
+    settings = session.settings
+    ancestry = Git(session.root, Processes()).ancestry
+    return Place(
+        name,
+        settings,
+        session.cloud,
+        session.records,
+        lambda: session.lease,
+        ancestry,
+        session.asked.wait,
+        session.override(given=session.asked.older),
+    )
+
+
+def make_logbook(session: Session, name: str) -> Logbook:
+    """The deployment log of an environment, as this run writes it."""
+    forced = session.asked.reason if session.asked.force else ""
+    return Logbook(session.log, SystemClock(), name, session.run_id, session.records.person, forced)
