@@ -16,7 +16,7 @@ from pipeline.adapters.elb import ElbTargets
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.traffic_probe import SteadyProbe
 from pipeline.clouds import Cloud, cluster_name, service_name
-from pipeline.config import EnvironmentSettings, Settings
+from pipeline.config import EnvironmentSettings, RolloutSettings, Settings
 from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.fencing import FencedService
 from pipeline.local.cloud import Desired
@@ -108,16 +108,9 @@ class Place:
                 busy=Busy(told.busy),
                 strategy=told.declared,
             ),
-            traffic=self._traffic_probe(),
+            traffic=_traffic_probe(self.own, self.settings.app.ready),
             alarms=CloudWatchAlarms(self.cloud.aws.client("cloudwatch")) if told.alarms else None,
         )
-
-    def _traffic_probe(self) -> SteadyProbe | None:
-        """Asks what a user would: the readiness path and the smoke paths, unless others are named."""
-        told = self.own.rollout
-        smoke = [smoke.path for smoke in self.own.smoke if smoke.status < 500]
-        paths = told.probe_paths or tuple(dict.fromkeys([self.settings.app.ready, *smoke]))
-        return SteadyProbe(SystemClock(), told.probe_rate, paths) if told.probe_rate else None
 
     def spec(self, candidate: Candidate) -> DeploySpec:
         """What to roll out of a candidate. The commit is the image's own, whatever is checked out now."""
@@ -132,12 +125,8 @@ class Place:
             checks=self._checks(),
             platform_digests=facts.platform_digests,
             alarms=self.own.rollout.alarms,
-            probe_limits=self._probe_limits(),
+            probe_limits=_probe_limits(self.own.rollout),
         )
-
-    def _probe_limits(self) -> ProbeLimits:
-        told = self.own.rollout
-        return ProbeLimits(told.max_failed_requests, told.max_error_share, told.max_slowdown)
 
     def _environment(self, image: ImageRef, labels: Mapping[str, str]) -> Mapping[str, str]:
         words = {"digest": str(image.digest), "commit": labels.get(_REVISION, "")}
@@ -246,3 +235,15 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     for word, value in words.items():
         text = text.replace("{" + word + "}", value)
     return text
+
+
+def _traffic_probe(own: EnvironmentSettings, ready: str) -> SteadyProbe | None:
+    """Asks what a user would: the readiness path and the smoke paths, unless others are named."""
+    told = own.rollout
+    smoke = [smoke.path for smoke in own.smoke if smoke.status < 500]
+    paths = told.probe_paths or tuple(dict.fromkeys([ready, *smoke]))
+    return SteadyProbe(SystemClock(), told.probe_rate, paths) if told.probe_rate else None
+
+
+def _probe_limits(told: RolloutSettings) -> ProbeLimits:
+    return ProbeLimits(told.max_failed_requests, told.max_error_share, told.max_slowdown)

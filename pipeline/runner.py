@@ -279,29 +279,13 @@ class Runner:
         if candidate.image is None:
             return report
         try:
-            evidence = self.evidence.attach(candidate.image, self._statement(report, attempt))
+            evidence = self.evidence.attach(candidate.image, _statement(self, report, attempt))
             if report.name == "build" and report.outcome is Outcome.PASSED:
                 self.builds.remember(attempt.plan, candidate.image)
         except PipelineError as error:
             reasons = (*report.reasons, Reason(f"not recorded: {error.message}", error.hint))
             return replace(report, outcome=Outcome.UNDECIDED, reasons=reasons, error_code=error.exit_code)
         return replace(report, evidence=evidence)
-
-    def _statement(self, report: StageReport, attempt: _Attempt) -> Statement:
-        return Statement(
-            app=self.app,
-            stage=report.name,
-            environment=report.environment,
-            result=_RESULTS[report.outcome],
-            plan=attempt.plan,
-            run=self.run_id,
-            started=report.started,
-            finished=report.finished,
-            inputs={name: evidence.id for name, evidence in attempt.admitted.items()},
-            metrics=report.metrics,
-            facts=report.facts,
-            reasons=report.reasons,
-        )
 
 
 def _facts_of(judgement: Judgement) -> Mapping[str, Any]:
@@ -314,3 +298,20 @@ def _forced(attempt: _Attempt, override: Override, verdict: Verdict) -> _Attempt
     said = {"reason": override.reason, "by": override.by, "refused": refused}
     text = f"forced by {override.by}: {override.reason}; the gate had refused: {'; '.join(refused)}"
     return replace(attempt, facts={**attempt.facts, "override": said}, forced=(Reason(text),))
+
+
+def _statement(runner: Runner, report: StageReport, attempt: _Attempt) -> Statement:
+    return Statement(
+        app=runner.app,
+        stage=report.name,
+        environment=report.environment,
+        result=_RESULTS[report.outcome],
+        plan=attempt.plan,
+        run=runner.run_id,
+        started=report.started,
+        finished=report.finished,
+        inputs={name: evidence.id for name, evidence in attempt.admitted.items()},
+        metrics=report.metrics,
+        facts=report.facts,
+        reasons=report.reasons,
+    )
