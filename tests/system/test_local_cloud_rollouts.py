@@ -9,20 +9,41 @@ import pytest
 
 from pipeline.model.digest import ImageRef
 from tests.system.cloud_in_hand import APP, CloudInHand
-from tests.system.steady_load import SteadyLoad
+from tests.system.steady_load import Request, SteadyLoad
 
 GOOD, OTHER = "good", "good-2"
+MIX = (Request("GET", "/x"), Request("POST", "/x", b"x=1"))
 
 
 def test_rollouts_back_and_forth_under_load_lose_no_request(local_cloud: CloudInHand) -> None:
     local_cloud.serving("prod", GOOD, 2)
 
-    with SteadyLoad(local_cloud.endpoints.urls["prod"], rate=100, path="/x") as load:
-        for mode in (OTHER, GOOD, OTHER, GOOD, OTHER):
+    with SteadyLoad(local_cloud.endpoints.urls["prod"], rate=100, mix=MIX) as load:
+        for mode in (OTHER, GOOD, OTHER):
             local_cloud.serving("prod", mode, 2)
 
     assert load.tally.failed == 0, load.tally.errors
-    assert load.tally.sent > 500
+    assert load.tally.sent > 300
+    assert set(load.tally.kinds) == {"GET kept", "GET new", "POST kept", "POST new"}
+
+
+def test_a_task_that_is_killed_without_draining_loses_requests(local_cloud: CloudInHand) -> None:
+    """Else the test before could not fail."""
+    local_cloud.serving("staging", GOOD)
+    (task,) = running(local_cloud)
+
+    with SteadyLoad(local_cloud.endpoints.urls["staging"], rate=100, mix=MIX) as load:
+        local_cloud.wait(lambda: load.tally.sent, lambda sent: sent > 50)
+        before = load.tally.failed
+        local_cloud.engine.containers.get(task["containers"][0]["runtimeId"]).kill("SIGKILL")
+        local_cloud.wait(lambda: load.tally.failed, bool)
+        local_cloud.wait(
+            lambda: running(local_cloud), lambda tasks: tasks and tasks[0]["taskArn"] != task["taskArn"]
+        )
+
+    assert before == 0
+    assert load.tally.failed > 0
+    local_cloud.wait(lambda: local_cloud.answer("staging"), lambda found: found["status"] == 200)
 
 
 @pytest.mark.parametrize("mode", ["deaf", "ill"])
