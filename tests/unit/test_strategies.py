@@ -398,13 +398,14 @@ def test_when_ecs_will_not_roll_back_we_deploy_what_was_before() -> None:
 def test_a_lost_answer_to_the_rollback_does_not_start_a_second_way_back() -> None:
     scene = Scene()
     scene.ecs.behave(NEW, **EXITS)
-    roll_back, asked = scene.ecs.roll_back, []
+    roll_back = scene.ecs.roll_back
+    asked: list[str] = []
 
-    def loses_the_answer(arn: str) -> None:
+    def loses_the_answer(service_deployment: str) -> None:
         if asked:
-            _refused(arn)
-        asked.append(arn)
-        roll_back(arn)
+            _refused(service_deployment)
+        asked.append(service_deployment)
+        roll_back(service_deployment)
         raise UnavailableError("the connection broke", hint="")
 
     scene.ecs.roll_back = loses_the_answer  # type: ignore[method-assign]
@@ -435,5 +436,5 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def _refused(arn: str) -> None:
+def _refused(service_deployment: str) -> None:
     raise ConfigurationError("ecs:StopServiceDeployment: not allowed (AccessDeniedException)", hint="")
