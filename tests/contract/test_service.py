@@ -10,7 +10,8 @@ import pytest
 from pipeline.adapters.clock import SystemClock
 from pipeline.errors import ConfigurationError
 from pipeline.model.digest import ImageRef
-from pipeline.model.service import complete, primary_of
+from pipeline.model.service import complete, deployment_of, primary_of
+from pipeline.model.strategy import Kind, Strategy, to_send, wanted_configuration
 from pipeline.model.task_definition import definition_for, digest_in
 from pipeline.ports import Clock, OneOff, Service, TargetHealth
 from pipeline.waiting import poll
@@ -131,6 +132,39 @@ def test_update_answers_with_the_deployment_that_describe_lists(subject: Subject
     assert ours not in [d.id for d in before.deployments]
     assert after.desired == before.desired
     assert subject.settled(definition)
+
+
+def test_a_configuration_goes_with_the_same_call_and_is_live_afterwards(subject: Subject) -> None:
+    before = subject.service.describe()
+    wanted = wanted_configuration(Strategy(Kind.ROLLING), before.configuration, before.desired)
+    definition = subject.define("good-2")
+    ours = subject.service.update(definition, configuration=wanted)
+    after = subject.service.describe()
+    assert primary_of(after) == deployment_of(after, ours, definition)
+    assert to_send(wanted, after.configuration) is None
+    assert after.configuration["maximumPercent"] == before.configuration["maximumPercent"]
+    assert subject.settled(definition)
+
+
+def test_service_deployments_are_told_newest_first_or_not_at_all(subject: Subject) -> None:
+    """The emulator lists none, whatever runs: nothing may follow from that."""
+    definition = subject.define("good-2")
+    subject.service.update(definition)
+    assert subject.settled(definition)
+    found = subject.service.service_deployments()
+    assert found is not None
+    dates = [entry.created_at for entry in found if entry.created_at]
+    assert dates == sorted(dates, reverse=True)
+    if found:
+        assert (found[0].task_definition, found[0].status) == (definition, "SUCCESSFUL")
+        assert subject.service.service_deployments(dates[0]) == found[:1]
+
+
+def test_what_is_no_ongoing_service_deployment_is_not_rolled_back(subject: Subject) -> None:
+    before = subject.service.describe()
+    with pytest.raises(ConfigurationError):
+        subject.service.roll_back("arn:aws:ecs:us-east-1:000000000000:service-deployment/nobody/nobody/x")
+    assert subject.service.describe().deployments == before.deployments
 
 
 def test_updating_to_what_is_live_starts_no_other_deployment(subject: Subject) -> None:

@@ -100,8 +100,8 @@ class ServiceDeployments:
 
     def ongoing(self, arn: str) -> Record:
         """Raises ConfigurationError, as ECS does, when it has ended."""
-        record = next(r for r in self.records if r.state.arn == arn)
-        if not record.state.ongoing:
+        record = next((r for r in self.records if r.state.arn == arn), None)
+        if record is None or not record.state.ongoing:
             raise ConfigurationError(
                 "ecs:StopServiceDeployment: it has ended (ConflictException)", hint="look"
             )

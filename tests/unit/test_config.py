@@ -7,6 +7,7 @@ import pytest
 from pipeline import config
 from pipeline.errors import ConfigurationError, ExitCode
 from pipeline.model.policy import parse_duration
+from pipeline.model.strategy import Kind, Strategy
 
 SMALL = """
 [app]
@@ -200,3 +201,38 @@ def test_names_of_keys_must_fit_together(more: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         config.parse(SMALL + more)
     assert said in caught.value.message
+
+
+STRATEGY = SMALL.replace("[environments.prod]", "[environments.prod.rollout]\n{}")
+
+
+def test_a_strategy_is_read_with_what_belongs_to_it() -> None:
+    text = (
+        'strategy = "canary"\nstep_percent = 10\nstep_bake = "10m"\nshift_bake = "5m"\nalarms = ["prod-5xx"]'
+    )
+    declared = config.parse(STRATEGY.format(text)).environments["prod"].rollout.declared
+    assert declared == Strategy(Kind.CANARY, 10.0, 600.0, 300.0, ("prod-5xx",))
+    assert config.parse(SMALL).environments["prod"].rollout.declared == Strategy()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('strategy = "rolling"\nstep_percent = 10', "environments.prod.rollout: step_percent is for"),
+        (
+            'strategy = "canary"\nstep_percent = 101',
+            "environments.prod.rollout: step_percent must be 0.1 to 100",
+        ),
+        ('strategy = "linear"\nstep_percent = 1', "environments.prod.rollout: step_percent must be 3 to 100"),
+        (
+            'strategy = "canary"\nstep_bake = "90s"',
+            "environments.prod.rollout: step_bake must be whole minutes",
+        ),
+        ('shift_bake = "5m"', "environments.prod.rollout: shift_bake is for"),
+        ('strategy = "canari"', "environments.prod.rollout.strategy"),
+    ],
+)
+def test_a_strategy_that_ecs_would_not_take_is_a_mistake_with_its_path(text: str, line: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.parse(STRATEGY.format(text))
+    assert line in caught.value.message

@@ -402,11 +402,11 @@ def test_a_lost_answer_to_the_rollback_does_not_start_a_second_way_back() -> Non
     roll_back = scene.ecs.roll_back
     asked: list[str] = []
 
-    def loses_the_answer(arn: str) -> None:
+    def loses_the_answer(service_deployment: str) -> None:
         if asked:
-            _refused(arn)
-        asked.append(arn)
-        roll_back(arn)
+            _refused(service_deployment)
+        asked.append(service_deployment)
+        roll_back(service_deployment)
         raise UnavailableError("the connection broke", hint="")
 
     scene.ecs.roll_back = loses_the_answer  # type: ignore[assignment, method-assign]
@@ -437,5 +437,5 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def _refused(arn: str) -> None:
+def _refused(service_deployment: str) -> None:
     raise ConfigurationError("ecs:StopServiceDeployment: not allowed (AccessDeniedException)", hint="")

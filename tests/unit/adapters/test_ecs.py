@@ -258,6 +258,32 @@ def test_update_sends_no_desired_count_unless_told_to(stubbed: Stubbed) -> None:
     assert stubbed.service.update(OURS, desired=0) == "ecs-svc/3"
 
 
+def test_update_sends_a_configuration_whole_in_the_same_call(stubbed: Stubbed) -> None:
+    configuration = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5, "maximumPercent": 200}
+    sent = {
+        "cluster": "prod",
+        "service": "demo",
+        "taskDefinition": OURS,
+        "deploymentConfiguration": configuration,
+    }
+    stubbed.stub.add_response("update_service", {"service": SERVICE}, sent)
+    assert stubbed.service.update(OURS, configuration=configuration) == "ecs-svc/3"
+
+
+def test_the_second_target_group_of_a_service_that_shifts_traffic_is_read(stubbed: Stubbed) -> None:
+    (balancer,) = SERVICE["loadBalancers"]
+    advanced = {
+        "alternateTargetGroupArn": "arn:tg/2",
+        "productionListenerRule": "arn:rule",
+        "roleArn": "arn:r",
+    }
+    service = {**SERVICE, "loadBalancers": [{**balancer, "advancedConfiguration": advanced}]}
+    stubbed.stub.add_response("describe_services", described(service))
+    state = stubbed.service.describe()
+    assert (state.target_group, state.alternate_target_group) == (balancer["targetGroupArn"], "arn:tg/2")
+    assert state.configuration == SERVICE["deploymentConfiguration"]
+
+
 def test_an_update_that_answers_with_another_definition_is_not_ours(stubbed: Stubbed) -> None:
     stubbed.stub.add_response("update_service", {"service": SERVICE})
     with pytest.raises(UnavailableError, match="without a deployment of demo:7"):
@@ -523,3 +549,15 @@ def test_every_target_is_read_with_its_reason() -> None:
         ("10.0.0.2", 8000, "unhealthy", "Target.ResponseCodeMismatch"),
     ]
     assert "[500]" in states[1].description
+
+
+def test_both_target_groups_are_read_and_told_apart() -> None:
+    elbv2 = client("elbv2")
+    with Stubber(elbv2) as stub:
+        for group, ip in (("arn:tg/blue", "10.0.0.1"), ("arn:tg/green", "10.0.0.2")):
+            target = {"Target": {"Id": ip, "Port": 80}, "TargetHealth": {"State": "healthy"}}
+            stub.add_response(
+                "describe_target_health", {"TargetHealthDescriptions": [target]}, {"TargetGroupArn": group}
+            )
+        states = ElbTargets(elbv2, "arn:tg/blue", "arn:tg/green").states()
+    assert [(s.ip, s.group) for s in states] == [("10.0.0.1", "arn:tg/blue"), ("10.0.0.2", "arn:tg/green")]

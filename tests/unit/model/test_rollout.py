@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -24,6 +25,7 @@ from pipeline.model.rollout import (
     observe,
 )
 from pipeline.model.service import Previous, attachable, in_progress, previous_of
+from pipeline.model.service_deployment import ServiceDeployment
 
 OURS, BEFORE = "arn:aws:ecs:r:a:task-definition/demo:2", "arn:aws:ecs:r:a:task-definition/demo:1"
 DIGEST = Digest("sha256:" + "a" * 64)
@@ -380,6 +382,35 @@ RUNNING = replace(OUR_DEPLOYMENT, rollout_state="IN_PROGRESS")
 )
 def test_a_deployment_in_progress_is_one_that_can_still_end_well(found: ServiceState, *, busy: bool) -> None:
     assert (in_progress(found) is not None) is busy
+
+
+def in_group(number: int, group: str) -> TargetState:
+    return replace(healthy(number), group=group)
+
+
+def test_healthy_targets_are_looked_for_in_the_group_that_carries_our_tasks() -> None:
+    both = [in_group(1, "green"), in_group(2, "green"), in_group(8, "blue"), in_group(9, "blue")]
+    assert after_staying_up(changed(targets=both)).action is Action.DONE
+    stray = [in_group(1, "green"), in_group(2, "green"), in_group(9, "green")]
+    assert "1 old targets to leave" in after_staying_up(changed(targets=stray)).reason.text
+    elsewhere = [in_group(8, "blue"), in_group(9, "blue")]
+    assert "healthy (0 of 2 new tasks)" in after_staying_up(changed(targets=elsewhere)).reason.text
+
+
+def test_a_rollback_that_is_wanted_is_done_when_ecs_says_so() -> None:
+    undone = ServiceDeployment(
+        "sd", "ROLLBACK_IN_PROGRESS", "demo:3", created_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    aim = replace(AIM, deployment="", previous=None, known=frozenset({"d3"}), undoing="sd")
+    failed_one = deployment("d3", "PRIMARY", "demo:3", rollout_state="FAILED")
+    still = changed(
+        service=service(failed_one, replace(OUR_DEPLOYMENT, status="ACTIVE")), service_deployments=[undone]
+    )
+    assert after_staying_up(still, aim).action is Action.WAIT
+    done = changed(service_deployments=[replace(undone, status="ROLLBACK_SUCCESSFUL")])
+    assert after_staying_up(done, aim).action is Action.DONE
+    step = after_staying_up(changed(service_deployments=[replace(undone, status="ROLLBACK_FAILED")]), aim)
+    assert step.action is Action.STUCK
 
 
 def test_an_unhealthy_target_says_why_in_what_is_waited_for() -> None:
