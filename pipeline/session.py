@@ -27,6 +27,7 @@ from pipeline.logbook import Logbook
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected
 from pipeline.model.history import HistoryLine, merge
+from pipeline.model.order import Order
 from pipeline.model.policy import Override
 from pipeline.model.run import RunReport
 from pipeline.places import Place
@@ -137,6 +138,11 @@ class Session:
 
         newest = self.records.newest(name)
         return glance(place.service, place.targets, place.own.container, weighed, newest)
+
+    def order(self, name: str, candidate: Candidate) -> Order:
+        """Whether the candidate may replace what runs in the environment now."""
+        place = make_place(self, name)
+        return place.order(candidate, place.running())
 
     def preview(self, name: str, image: ImageRef | None) -> Preview:
         """What a rollout of the image would meet and do in the environment; None: what any would meet."""

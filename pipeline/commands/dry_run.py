@@ -18,6 +18,7 @@ from pipeline.errors import ExitCode
 if TYPE_CHECKING:
     from pipeline.model.policy import Override
     from pipeline.model.run import StageReport
+    from pipeline.model.verdict import Verdict
     from pipeline.ports import Candidate
     from pipeline.preflight import Preview
     from pipeline.terminal import Terminal
@@ -35,13 +36,13 @@ def rehearse(
 ) -> int:
     """Judges, looks, tells, and returns the exit code that the promotion would end with before its rollout."""
     report = session.runner.foresee(environment, candidate, fresh=fresh, override=override)
+    order = None if report else session.order(environment, candidate).verdict
     preview = session.preview(environment, candidate.ref)
     found = replacement(session, preview, candidate.source.commit)
-    code, outcome, word = _end(report, preview)
+    code, outcome, word = _end(report, order, preview)
     _tell(terminal, preview, found, candidate)
-    if report:
-        terminal.reasons(report.reasons)
-    reasons = report.reasons if report else ()
+    reasons = report.reasons if report else order.reasons if order else ()
+    terminal.reasons(reasons)
     document = {
         "command": "promote",
         "dry_run": True,
@@ -61,12 +62,14 @@ def rehearse(
     return code
 
 
-def _end(report: StageReport | None, preview: Preview) -> tuple[ExitCode, str, str]:
+def _end(report: StageReport | None, order: Verdict | None, preview: Preview) -> tuple[ExitCode, str, str]:
     """Exit code and outcome, and how a sentence says it."""
     if report and report.reused:
         return ExitCode.DONE, "passed", "has passed and would be reused in"
     if report:
         return report.exit_code, report.outcome.value, "would not go to"
+    if order and not order.passed:
+        return ExitCode.REFUSED, order.outcome.value, "would not go to"
     if preview.underway:
         return ExitCode.DONE, "passed", "runs already, or is on its way, in"
     if preview.error:

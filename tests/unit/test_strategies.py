@@ -389,7 +389,7 @@ def test_after_the_shift_the_way_back_takes_no_steps_and_no_bake() -> None:
 def test_when_ecs_will_not_roll_back_we_deploy_what_was_before() -> None:
     scene = Scene()
     scene.ecs.behave(NEW, **EXITS)
-    scene.ecs.roll_back = _refused  # type: ignore[assignment, method-assign]
+    scene.ecs.roll_back = _refused  # type: ignore[method-assign]
     result = scene.deploy()
     assert result.outcome is RolloutOutcome.ROLLED_BACK
     assert any("does not roll service deployment sd001 back" in note for note in scene.said.notes)
@@ -409,7 +409,7 @@ def test_a_lost_answer_to_the_rollback_does_not_start_a_second_way_back() -> Non
         roll_back(service_deployment)
         raise UnavailableError("the connection broke", hint="")
 
-    scene.ecs.roll_back = loses_the_answer  # type: ignore[assignment, method-assign]
+    scene.ecs.roll_back = loses_the_answer  # type: ignore[method-assign]
     assert scene.deploy().outcome is RolloutOutcome.ROLLED_BACK
     assert len(scene.ecs.updates) == 1
     assert scene.statuses == ["ROLLBACK_SUCCESSFUL"]
