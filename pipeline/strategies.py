@@ -56,6 +56,11 @@ def before_update(calls: Calls, live: ServiceState, desired: int) -> Ground:
     """Raises ConfigurationError when the service lacks what the strategy needs; nothing has changed then."""
     found = calls.service_deployments()
     tells = bool(found) or bool(live.raw.get("currentServiceDeployment"))
+    if found is None:
+        calls.progress.note(
+            "ECS does not tell its service deployments here; the service's list of deployments decides "
+            "(to mend it, allow ecs:ListServiceDeployments and ecs:DescribeServiceDeployments)"
+        )
     wanted = wanted_configuration(calls.policy.strategy, live.configuration, desired)
     strategy = strategy_of(wanted)
     kind = strategy.kind or Kind.ROLLING
