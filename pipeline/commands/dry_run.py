@@ -34,13 +34,16 @@ def rehearse(
     fresh: bool,
 ) -> int:
     """Judges, looks, tells, and returns the exit code that the promotion would end with before its rollout."""
+    if session.signing.signer.key_id:
+        session.signing.require((environment,))
     report = session.runner.foresee(environment, candidate, fresh=fresh, override=override)
     preview = session.preview(environment, candidate.ref)
     found = replacement(session, preview, candidate.source.commit)
     code, outcome, word = _end(report, preview)
-    _tell(terminal, preview, found, candidate)
+    terminal.tell(f"gate        {_gate(report)}")
     if report:
-        terminal.reasons(report.reasons)
+        terminal.reasons(report.reasons, indent=" " * 12)
+    _tell(terminal, preview, found, candidate)
     reasons = report.reasons if report else ()
     document = {
         "command": "promote",
@@ -72,6 +75,12 @@ def _end(report: StageReport | None, preview: Preview) -> tuple[ExitCode, str, s
     if preview.error:
         return preview.error.exit_code, "undecided", "could not go to"
     return ExitCode.DONE, "passed", "would go to"
+
+
+def _gate(report: StageReport | None) -> str:
+    if report is None:
+        return "open"
+    return "nothing to do: what is on record still stands" if report.reused else report.outcome.value
 
 
 def _tell(terminal: Terminal, preview: Preview, found: dict[str, Any], candidate: Candidate) -> None:
