@@ -200,3 +200,13 @@ def test_names_of_keys_must_fit_together(more: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         config.parse(SMALL + more)
     assert said in caught.value.message
+
+
+def test_an_existing_services_names_and_alarms_are_read() -> None:
+    more = '[environments.prod]\ncontainer = "Web_1"\nrollout = { alarms = ["shop-5xx"] }\n'
+    settings = config.parse(SMALL.replace("[environments.prod]\n", more))
+    assert settings.environments.prod.container == "Web_1"
+    assert settings.environments.staging.container == "app"
+    assert settings.environments.prod.rollout.alarms == ("shop-5xx",)
+    with pytest.raises(ConfigurationError, match=r"environments\.prod\.container"):
+        config.parse(SMALL.replace("[environments.prod]\n", '[environments.prod]\ncontainer = "no spaces"\n'))
