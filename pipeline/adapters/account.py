@@ -98,9 +98,9 @@ class Account:
         return account_lookups.simulated(iam, who, "iam:PassRole", arn, _PASSED_TO)
 
     def _readings(self, asked: Questions, found: Answers) -> Mapping[str, Callable[[], Any]]:
-        reader = found.get(("role", asked.reader))
+        there = found.get(("role", asked.reader), asked.reader) is not None
         return {
-            name: _bound(self._reading, asked.reader if reader else "", name, found["secret", name])
+            name: _bound(self._reading, asked.reader if there else "", name, found["secret", name])
             for name in (*asked.secrets, *asked.parameters)
         }
 

@@ -57,7 +57,8 @@ class ServiceLog:
 
         Raises ConfigurationError when the container writes somewhere else, or its streams do not name their tasks.
         """
-        return list(self._newest(self._place(), seconds, limit))
+        since = self.clock.now().timestamp() - seconds
+        return list(deque(self._events(self._place(), since), maxlen=limit))
 
     def follow(self, seconds: float, limit: int) -> Iterator[LogLine]:
         """The newest `limit` lines of the last `seconds`, then every new one as it comes, without end.
@@ -66,10 +67,9 @@ class ServiceLog:
         """
         place = self._place()
         since = self.clock.now().timestamp() - seconds
-        recent: dict[str, float] = {}
-        for line in self._newest(place, seconds, limit):
-            recent[line.id] = line.time.timestamp()
-            yield line
+        first = list(self._events(place, since))
+        recent = {line.id: line.time.timestamp() for line in first}
+        yield from first[-limit:]
         heard = self.clock.monotonic()
         while True:
             since = max([since, *(time - _LATE for time in recent.values())])
@@ -84,9 +84,6 @@ class ServiceLog:
             heard = self.clock.monotonic()
             yield from found
             recent |= {line.id: line.time.timestamp() for line in found}
-
-    def _newest(self, place: _Place, seconds: float, limit: int) -> deque[LogLine]:
-        return deque(self._events(place, self.clock.now().timestamp() - seconds), maxlen=limit)
 
     def _place(self) -> _Place:
         definition = self.service.task_definition(self.service.describe().task_definition)

@@ -35,14 +35,17 @@ def rehearse(
     fresh: bool,
 ) -> int:
     """Judges, looks, tells, and returns the exit code that the promotion would end with before its rollout."""
+    if session.signing.signer.key_id:
+        session.signing.require((environment,))
     report = session.runner.foresee(environment, candidate, fresh=fresh, override=override)
     order = None if report else session.order(environment, candidate).verdict
     preview = session.preview(environment, candidate.ref)
     found = replacement(session, preview, candidate.source.commit)
     code, outcome, word = _end(report, order, preview)
-    _tell(terminal, preview, found, candidate)
     reasons = report.reasons if report else order.reasons if order else ()
-    terminal.reasons(reasons)
+    terminal.tell(f"gate        {_gate(report)}")
+    terminal.reasons(reasons, indent=" " * 12)
+    _tell(terminal, preview, found, candidate)
     document = {
         "command": "promote",
         "dry_run": True,
@@ -75,6 +78,12 @@ def _end(report: StageReport | None, order: Verdict | None, preview: Preview) ->
     if preview.error:
         return preview.error.exit_code, "undecided", "could not go to"
     return ExitCode.DONE, "passed", "would go to"
+
+
+def _gate(report: StageReport | None) -> str:
+    if report is None:
+        return "open"
+    return "nothing to do: what is on record still stands" if report.reused else report.outcome.value
 
 
 def _tell(terminal: Terminal, preview: Preview, found: dict[str, Any], candidate: Candidate) -> None:

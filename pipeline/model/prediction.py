@@ -43,11 +43,10 @@ class Prediction:
     @property
     def text(self) -> str:
         """One line for people."""
-        word = "not before" if self.unknown else "in about"
+        more = "".join(f" and {name}" for name in self.unknown)
         later = self.drained - self.healthy
         end = f"drained {_s(later)} later" if later >= 0.5 else "old tasks drained by then"
-        left_out = f"; without {', '.join(self.unknown)}" if self.unknown else ""
-        return f"healthy {word} {_s(self.healthy)}, {end}{left_out}"
+        return f"healthy in about {_s(self.healthy)}{more}, {end}"
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -196,8 +195,8 @@ def _stop(container: Mapping[str, Any]) -> float:
 def _not_counted(timing: Timing) -> tuple[str, ...]:
     parts = {
         f"the time of {timing.before}": bool(timing.before),
-        "the start of a task (none runs to go by)": timing.start is None,
-        "health checks": timing.checks is None,
+        "the start of a task": timing.start is None,
+        "the health checks": timing.checks is None,
         "the deregistration delay": timing.delay is None,
     }
     return tuple(name for name, left_out in parts.items() if left_out)

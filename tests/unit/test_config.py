@@ -236,3 +236,13 @@ def test_a_strategy_that_ecs_would_not_take_is_a_mistake_with_its_path(text: str
     with pytest.raises(ConfigurationError) as caught:
         config.parse(STRATEGY.format(text))
     assert line in caught.value.message
+
+
+def test_an_existing_services_names_and_alarms_are_read() -> None:
+    more = '[environments.prod]\ncontainer = "Web_1"\nrollout = { alarms = ["shop-5xx"] }\n'
+    settings = config.parse(SMALL.replace("[environments.prod]\n", more))
+    assert settings.environments.prod.container == "Web_1"
+    assert settings.environments.staging.container == "app"
+    assert settings.environments.prod.rollout.alarms == ("shop-5xx",)
+    with pytest.raises(ConfigurationError, match=r"environments\.prod\.container"):
+        config.parse(SMALL.replace("[environments.prod]\n", '[environments.prod]\ncontainer = "no spaces"\n'))

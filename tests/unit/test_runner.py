@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import BusyError, ExitCode, UnavailableError, UndecidedError
+from pipeline.errors import (
+    BusyError,
+    ExitCode,
+    PipelineError,
+    UnavailableError,
+    UndecidedError,
+    UnfitError,
+)
 from pipeline.model.limits import Limit
 from pipeline.model.policy import Approval, GatePolicy, Override, Requirement
 from pipeline.model.run import RunReport, StageReport
@@ -428,3 +435,46 @@ def test_a_try_that_never_began_takes_nothing_away_from_what_is_on_record(world:
     report = world.run("staging", fresh=True, built=True)
     assert (report.exit_code, report.stages[0].evidence) == (ExitCode.BUSY, "")
     assert world.runner().admission("prod", Candidate(Source(""), IMAGE)).verdict.passed
+
+
+@pytest.mark.parametrize(
+    "error", [BusyError("held by run 7", hint="wait"), UnfitError("no log group", hint="create it")]
+)
+def test_neither_a_held_nor_an_unfit_environment_takes_anything_away(
+    world: World, error: PipelineError
+) -> None:
+    world.run()
+    world.stages["staging"].error = error
+    report = world.run("staging", fresh=True, built=True)
+    assert (report.exit_code, report.stages[0].evidence) == (error.exit_code, "")
+    assert error.message in texts(report)
+    assert world.runner().admission("prod", Candidate(Source(""), IMAGE)).verdict.passed
+
+
+def foreseen(world: World, stage: str, **asked: Any) -> StageReport | None:
+    runs, kept = world.runs(), len(world.store.collect(IMAGE).accepted)
+    found = world.runner().foresee(stage, Candidate(Source("c" * 40), IMAGE), **asked)
+    assert (world.runs(), len(world.store.collect(IMAGE).accepted)) == (runs, kept), "looking changes nothing"
+    return found
+
+
+def test_a_stage_is_foreseen_without_being_run(world: World) -> None:
+    world.run("build", "integration")
+    refused = foreseen(world, "prod")
+    assert refused is not None
+    assert refused.outcome is Outcome.REFUSED
+    assert foreseen(world, "prod", override=OVERRIDE) is None
+    assert foreseen(world, "staging") is None
+    world.run("staging", built=True)
+    assert foreseen(world, "prod") is None
+    reused = foreseen(world, "staging")
+    assert reused is not None
+    assert reused.reused
+    assert foreseen(world, "staging", fresh=True) is None
+
+
+def test_a_plan_that_cannot_be_made_is_foreseen_as_what_it_will_end_with(world: World) -> None:
+    world.stages["staging"].plan_error = UnavailableError("no registry", hint="start it")
+    found = foreseen(world, "staging")
+    assert found is not None
+    assert found.exit_code is ExitCode.UNAVAILABLE

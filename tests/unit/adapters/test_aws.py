@@ -3,13 +3,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
 from pipeline.adapters.aws import Access, Aws
 from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
+from pipeline.model.surroundings import Credential
 
 ENDPOINT = Access("eu-central-1", endpoint="http://127.0.0.1:9", key="k", secret="s")  # nobody listens there
 
@@ -108,3 +111,26 @@ def test_a_profile_that_does_not_exist_is_a_mistake_in_the_configuration() -> No
     with pytest.raises(ConfigurationError, match="no-such-profile") as caught:
         Aws(Access("eu-central-1", profile="no-such-profile")).client("sts")
     assert "cloud.profile" in caught.value.hint
+
+
+def test_a_key_that_was_given_has_no_end_and_is_not_renewed(aws: Aws) -> None:
+    assert aws.credential() == Credential("explicit")
+
+
+def test_a_session_tells_its_end_and_whether_it_is_renewed(aws: Aws) -> None:
+    end = datetime.now(UTC) + timedelta(hours=1)
+    aws.client("sts")
+    for method, renews in (("env", False), ("sso", True)):
+        session = RefreshableCredentials("k", "s", "t", end, refresh_using=dict, method=method)
+        aws._session._session._credentials = session
+        assert aws.credential() == Credential(method, end, renews=renews, temporary=True)
+    aws._session._session._credentials = Credentials("k", "s", "t", "env")
+    assert aws.credential() == Credential("env", temporary=True)
+
+
+def test_no_credential_is_unavailable(aws: Aws) -> None:
+    aws.client("sts")
+    aws._session.get_credentials = lambda: None
+    with pytest.raises(UnavailableError) as caught:
+        aws.credential()
+    assert "log in" in caught.value.hint

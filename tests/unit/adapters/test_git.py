@@ -106,3 +106,30 @@ def test_without_git_no_order_is_known() -> None:
             raise UnavailableError("program not found: git", hint="install git")
 
     assert Git(Path("/"), NoGit()).ancestry("1" * 40, "2" * 40) is Ancestry.UNKNOWN
+
+
+def test_commits_between_two_are_those_the_newer_has(tree: Path) -> None:
+    first = git(tree, "rev-parse", "HEAD")
+    for number in (2, 3):
+        (tree / "a").write_text(str(number))
+        git(tree, "commit", "-qam", f"change {number}")
+    last = git(tree, "rev-parse", "HEAD")
+    found = Git(tree, Processes()).between(first, last)
+    assert found is not None
+    assert [line.split(" ", 1)[1] for line in found] == ["change 3", "change 2"]
+    assert last.startswith(found[0].split(" ")[0])
+    assert Git(tree, Processes()).between(last, first) == ()
+
+
+@pytest.mark.parametrize("other", ["f" * 40, "", "HEAD", "--output=x"])
+def test_a_commit_that_git_does_not_know_says_nothing(tree: Path, other: str) -> None:
+    assert Git(tree, Processes()).between(git(tree, "rev-parse", "HEAD"), other) is None
+    assert Git(tree, Processes()).between(other, git(tree, "rev-parse", "HEAD")) is None
+
+
+def test_without_git_nothing_is_known_of_commits(tmp_path: Path) -> None:
+    class Gone:
+        def run(self, command: Command) -> Finished:
+            raise UnavailableError("git is not there", hint="install it")
+
+    assert Git(tmp_path, Gone()).between("a" * 40, "b" * 40) is None

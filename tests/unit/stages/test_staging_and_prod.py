@@ -109,7 +109,6 @@ class World:
         return Order(Verdict("prod", outcome, reasons), {"order": "older" if self.older else "newer"})
 
     def foresee(self, candidate: Candidate, say: Callable[[str], None]) -> dict[str, Any]:
-        assert self.held, "the lease comes first"
         if self.unfit:
             raise UnfitError(self.unfit, hint="mend it")
         say("expected: at once")
@@ -418,3 +417,26 @@ def test_a_missing_locustfile_is_named(world: World, tmp_path: Path) -> None:
     (tmp_path / "locustfile.py").unlink()
     with pytest.raises(ConfigurationError, match=r"locustfile\.py"):
         stage.plan(CANDIDATE)
+
+
+@pytest.mark.parametrize("name", ["staging", "prod"])
+def test_an_environment_that_is_not_fit_is_left_alone(world: World, name: str, tmp_path: Path) -> None:
+    world.unfit, world.elsewhere = "no log group", "localhost:6000/shop"
+    progress = RecordedProgress()
+    environment = world.environment(name)
+    with (
+        environment.held("a rollout", str(IMAGE.digest)) as held,
+        pytest.raises(UnfitError, match="no log group"),
+    ):
+        environment.deploy(CANDIDATE, held, progress)
+    assert world.rollout.deployed == []
+    assert world.settled == []
+    assert not any("taken to" in note for note in progress.notes), "nor is the image taken there"
+
+
+def test_what_was_expected_is_recorded_beside_what_happened(world: World) -> None:
+    progress = RecordedProgress()
+    result = ProdStage(world.environment("prod")).run(CANDIDATE, progress)
+    assert result.facts["deployment"]["predicted"] == {"healthy_s": 1.0}
+    assert result.facts["deployment"]["outcome"] == "succeeded"
+    assert "expected: at once" in progress.notes
