@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("startup", "judge", "evidence")
-WITH_CONTAINERS = ("sandbox", "local_cloud", "rollouts")
+WITH_CONTAINERS = ("sandbox", "local_cloud", "rollouts", "overhead")
 
 
 def main(names: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from pipeline.model.rollout import (
     next_step,
     observe,
 )
-from pipeline.model.service import ServiceState, primary_of, short
+from pipeline.model.service import ServiceState, TaskState, primary_of, short
 from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.model.task_definition import digest_in, registrable
 from pipeline.model.verdict import Reason
@@ -36,6 +36,7 @@ Beside = Callable[[Observation], Reason | None]
 """Asked after each look that does not decide by itself: what else speaks against the rollout, if anything does."""
 
 _LOOKS_BEFORE_RETRY = 3
+_QUICK_POLLS = 3
 _STEADY_POLLS = 10
 _SLOWER = 1.3
 
@@ -70,7 +71,8 @@ class Patience:
 
 @dataclass(slots=True)
 class Pace:
-    """How long to wait between two looks: `poll` seconds while things change, slowing to `slowest` while not.
+    """How long to wait between two looks: a quarter of `poll` right after a change, then `poll`, and while nothing
+    changes for long, slowing to `slowest`.
 
     A slowed pace varies by a tenth, so that many rollouts do not ask in step.
     """
@@ -78,18 +80,21 @@ class Pace:
     policy: RolloutPolicy
     jitter: Callable[[], float] = random.random
     _last: object = None
-    _unchanged: int = 0
+    _changed: float = 0.0
+    _slowed: int = 0
 
-    def after(self, sight: Sight) -> float:
-        """Seconds to wait after this look."""
+    def after(self, sight: Sight, *, baking: bool) -> float:
+        """Seconds to wait after this look. A bake is over at a known moment: it is not looked at any quicker."""
+        poll = self.policy.poll
         mark = (tuple(sight.service.deployments), _mark(sight))
-        self._unchanged = self._unchanged + 1 if mark == self._last else 0
-        self._last = mark
-        slowed = max(0, self._unchanged - _STEADY_POLLS)
-        if not slowed:
-            return self.policy.poll
-        delay: float = min(self.policy.slowest, self.policy.poll * _SLOWER ** min(slowed, 40))
-        return delay * (0.9 + 0.2 * self.jitter())
+        if mark != self._last:
+            self._last, self._changed, self._slowed = mark, sight.elapsed, 0
+        unchanged = sight.elapsed - self._changed
+        if unchanged >= _STEADY_POLLS * poll:
+            self._slowed += 1
+            delay: float = min(self.policy.slowest, poll * _SLOWER ** min(self._slowed, 40))
+            return delay * (0.9 + 0.2 * self.jitter())
+        return poll / 4 if unchanged < _QUICK_POLLS * poll and not baking else poll
 
 
 def _mark(sight: Sight) -> Sequence[object]:
@@ -118,6 +123,8 @@ class Watch:
     beside: Beside = lambda _: None
     since: datetime | None = None
     started: float = field(init=False)
+    _tasks: Sequence[TaskState] = field(init=False, default=())
+    _read: tuple[object, float] = field(init=False, default=(None, 0.0))
 
     def __post_init__(self) -> None:
         self.started = self.clock.monotonic()
@@ -156,7 +163,8 @@ class Watch:
             if enough(seen):
                 return Step(Action.DONE, step.reason), seen
             self.progress.step("waiting for " + (step.reason.text if first else "old tasks to drain"))
-            self.clock.sleep(self._pause(pace.after(seen.sight), seen))
+            baking = first and seen.good_since is not None
+            self.clock.sleep(self._pause(pace.after(seen.sight, baking=baking), seen))
 
     def _decide(self, seen: Observation, policy: RolloutPolicy) -> Step:
         step = next_step(seen, policy)
@@ -172,19 +180,30 @@ class Watch:
         return seen
 
     def _pause(self, pause: float, seen: Observation) -> float:
-        """Not longer than until success would have lasted long enough, or the deadline comes."""
+        """Not longer than until success would have lasted long enough, or the deadline comes; a bake, however short,
+        is seen often enough for its smoke checks to agree within it.
+        """
         ends = [self.policy.deadline - seen.sight.elapsed]
         if seen.good_since is not None:
             ends.append(seen.good_since + self.policy.stay_up - seen.sight.elapsed)
+            ends.append(self.policy.stay_up / self.policy.agree)
         return min([pause] + [max(0.05, end) for end in ends if end > 0])
 
     def _look(self) -> Sight:
+        """Service and targets anew; the tasks, which cost most calls, when those have changed or `poll` has gone by."""
         service = self.service.describe()
         # After the service: what they say of its newest deployment is never older than what it says itself.
         deployments = self.service.service_deployments(self.since) or ()
-        tasks = self.service.tasks()
         targets = None if self.targets is None else self.targets.states()
-        return Sight(self.clock.monotonic() - self.started, service, tasks, targets, deployments)
+        now = self.clock.monotonic()
+        mark = (
+            tuple(service.deployments),
+            [entry.mark for entry in deployments],
+            sorted((target.ip, target.state) for target in targets or ()),
+        )
+        if mark != self._read[0] or now - self._read[1] >= self.policy.poll:
+            self._tasks, self._read = self.service.tasks(), (mark, now)
+        return Sight(self.clock.monotonic() - self.started, service, self._tasks, targets, deployments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -582,7 +582,7 @@ def test_a_refused_way_back_is_stuck() -> None:
     scene = Scene()
     scene.ecs.breaker = False
     scene.ecs.behave(NEW, **BAD_IMAGES["exited"])
-    scene.ecs.after(2.0, lambda: setattr(scene.ecs, "refuses_updates", "AccessDenied"))
+    scene.ecs.after(0.5, lambda: setattr(scene.ecs, "refuses_updates", "AccessDenied"))
     with pytest.raises(StuckError, match="AccessDenied"):
         scene.deploy()
 
@@ -755,6 +755,24 @@ def test_polling_slows_down_while_nothing_changes_and_never_beyond_the_slowest()
     scene.deploy()
     assert scene.clock.slept.count(1.0) >= 10
     assert 12.0 < max(scene.clock.slept) <= 15.0 * 1.1
+
+
+def test_polling_is_quickest_right_after_a_change_and_not_during_the_bake() -> None:
+    scene = Scene()
+    scene.ecs.behave(NEW, healthy_after=20.0)
+    scene.deploy()
+    assert scene.clock.slept[:10] == [0.25] * 10
+    assert scene.clock.slept.count(1.0) >= 10
+    baked = scene.clock.slept[-10:]
+    assert min(baked[:9]) >= 1.0
+
+
+def test_tasks_are_read_anew_when_anything_changes_else_once_a_poll() -> None:
+    scene = Scene()
+    scene.deploy()
+    looks, reads = scene.ecs.calls.count("states"), scene.ecs.calls.count("tasks")
+    assert reads < looks
+    assert reads >= scene.took
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 1.5, 3.5, 5.0, 12.0, 20.0])
