@@ -114,6 +114,9 @@ requests = {{ min = 1 }}
 error_rate = {{ max = 0.9 }}
 """
 
+ANY_ORDER = ("--allow-older", "--reason", "chaos")
+"""Two digests take turns here, and one of them is older."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -173,11 +176,9 @@ class Mayhem:
     def promote(
         self, digest: str, environment: str = "prod", *, forced: bool = False, more: Sequence[str] = ()
     ) -> Screen:
-        """Begins to promote; with `forced`, past a gate that refuses."""
-        force = ("--force", "--reason", "chaos") if forced else ()
-        return Screen(
-            self.copy.start("--json", "promote", digest, environment, *force, *more, env=self.caller())
-        )
+        """Begins to promote, whatever is newer; with `forced`, past a gate that refuses."""
+        options = (*ANY_ORDER, *(("--force",) if forced else ()), *more)
+        return Screen(self.copy.start("--json", "promote", digest, environment, *options, env=self.caller()))
 
     def in_background(self, does: Callable[[], object]) -> None:
         """Does it beside what goes on; `joined` waits for it."""
@@ -318,7 +319,7 @@ class Mayhem:
         self.settled()
         serving = self.serving()
         if len(serving) != 1 or not serving <= set(self.digests.values()):
-            done = self.pipeline("promote", self.digests["one"], "prod")
+            done = self.pipeline("promote", self.digests["one"], "prod", *ANY_ORDER)
             assert done.code == 0, done.said
             serving = {self.digests["one"]}
         return serving.pop()
