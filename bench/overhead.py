@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from bench.rollouts import passed, two_releases
-from tests.e2e.conftest import ROOT, Copy
+from tests.e2e.conftest import ANY_ORDER, ROOT, Copy
 
 MOST = 1.05
 
@@ -64,7 +64,7 @@ def settle(project: Copy, bake: float) -> None:
 def by_us(project: Copy, digest: str) -> Took:
     """`promote`, as a user runs it."""
     begun = time.time()
-    done = passed(project.pipeline("--json", "promote", digest, "prod"))
+    done = passed(project.pipeline("--json", "promote", digest, "prod", *ANY_ORDER))
     ended = time.time()
     facts = done.stages["prod"]["facts"]["deployment"]
     started, healthy, drained = (
@@ -107,7 +107,7 @@ def counted(project: Copy, digest: str) -> float:
     file = project.root / ".pipeline" / "calls.json"
     command = [sys.executable, "-m", "bench.counted", str(file), "-C", str(project.root), "--json"]
     done = subprocess.run(
-        [*command, "promote", digest, "prod"],
+        [*command, "promote", digest, "prod", *ANY_ORDER],
         cwd=ROOT,
         env={**os.environ, "XDG_CONFIG_HOME": str(project.root / ".pipeline" / "config")},
         stdout=subprocess.PIPE,

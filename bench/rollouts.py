@@ -21,7 +21,7 @@ from typing import Any
 import docker
 import docker.errors
 
-from tests.e2e.conftest import Copy, Done, copy_of_this
+from tests.e2e.conftest import ANY_ORDER, Copy, Done, copy_of_this
 from tests.system.steady_load import VISITORS, SteadyLoad, Tally
 
 KILLS = 4
@@ -57,7 +57,9 @@ def _rolled(project: Copy, digests: Sequence[str], rollouts: int, rate: float) -
     with SteadyLoad(project.url("prod"), rate=rate, mix=VISITORS) as load:
         for number in range(rollouts):
             begun = time.monotonic()
-            answers.append(passed(project.pipeline("--json", "promote", digests[number % 2], "prod")).answer)
+            answers.append(
+                passed(project.pipeline("--json", "promote", digests[number % 2], "prod", *ANY_ORDER)).answer
+            )
             wall.append(time.monotonic() - begun)
     tally = load.tally
     deployments = [answer["stages"][-1]["facts"]["deployment"] for answer in answers]

@@ -24,7 +24,7 @@ from pipeline.local.launch import LaunchSettings
 from pipeline.model.diagnosis import failure_of
 from tests.chaos.fault_proxy import FaultProxy
 from tests.chaos.screen import Screen
-from tests.e2e.conftest import Copy, Done
+from tests.e2e.conftest import ANY_ORDER, Copy, Done
 
 APP = "mayhem"
 ENDS = ("stoppingAt", "executionStoppedAt", "stoppedAt")
@@ -113,9 +113,6 @@ generator = {{ max_cpu = 1.0, max_lag_share = 1.0, min_delivered = 0.1 }}
 requests = {{ min = 1 }}
 error_rate = {{ max = 0.9 }}
 """
-
-ANY_ORDER = ("--allow-older", "--reason", "chaos")
-"""Two digests take turns here, and one of them is older."""
 
 
 @dataclass(frozen=True, slots=True)

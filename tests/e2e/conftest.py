@@ -38,6 +38,10 @@ SHORTER = {
 """The sample's pipeline.toml for machines that do other things at the same time."""
 
 
+ANY_ORDER = ("--allow-older", "--reason", "two digests take turns here, and one of them is older")
+"""Options of `promote` for what goes back and forth."""
+
+
 @dataclass(frozen=True)
 class Done:
     """How a command ended: exit code, the answer, and what it said to people."""
