@@ -17,6 +17,7 @@ from pipeline.model.digest import ImageRef
 from pipeline.model.prediction import Prediction, predict, timing_of
 from pipeline.model.preflight import CREDENTIAL, check_all, refusals
 from pipeline.model.service import ServiceState, attachable
+from pipeline.model.strategy import Strategy, wanted_configuration
 from pipeline.model.surroundings import Image, Secret, Surroundings, questions_of
 from pipeline.model.task_definition import definition_for, differs, digest_in
 
@@ -29,7 +30,7 @@ class Wish:
 
     `environment` gives the variables for an image and its labels; `secrets` are names or ARNs by
     variable. `stay_up` is in seconds, `first` the number of tasks of a first rollout, `before` the command that runs
-    first.
+    first, `strategy` what is declared of ECS's.
     """
 
     environment: Callable[[ImageRef, Mapping[str, str]], Mapping[str, str]]
@@ -38,6 +39,7 @@ class Wish:
     stay_up: float = 0.0
     first: int = 1
     before: str = ""
+    strategy: Strategy = field(default_factory=Strategy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +129,9 @@ class Preflight:
         seen = self.account.look(asked, find)
         wanted = self._wanted(current, image, seen)
         wish = self.wish
-        timing = timing_of(
-            live.raw, current, seen, stay_up=wish.stay_up, first=wish.first, before=wish.before
-        )
+        configuration = wanted_configuration(wish.strategy, live.configuration, live.desired or wish.first)
+        service = {**live.raw, "deploymentConfiguration": configuration}
+        timing = timing_of(service, current, seen, stay_up=wish.stay_up, first=wish.first, before=wish.before)
         prediction = predict(timing)
         intent = Intent(
             service=live,
