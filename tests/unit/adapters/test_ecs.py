@@ -444,6 +444,7 @@ def test_without_a_prefix_the_stream_is_the_containers_runtime_id() -> None:
 
 ERRORS = {
     "ThrottlingException": (UnavailableError, "throttles"),
+    "ProvisionedThroughputExceededException": (UnavailableError, "throttles"),
     "ServerException": (UnavailableError, "busy"),
     "ExpiredTokenException": (UnavailableError, "renew the credential"),
     "UnrecognizedClientException": (UnavailableError, "renew the credential"),
