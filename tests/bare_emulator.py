@@ -25,13 +25,13 @@ def free_port() -> int:
         return port
 
 
-def client(service: str, port: int) -> Any:
+def client(service: str, port: int, region: str = "us-east-1") -> Any:
     return boto3.client(
         service,
         endpoint_url=f"http://127.0.0.1:{port}",
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        region_name="us-east-1",
+        region_name=region,
         config=Config(proxies={}, retries={"total_max_attempts": 1}, connect_timeout=5),
     )
 

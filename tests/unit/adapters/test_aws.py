@@ -12,6 +12,7 @@ from botocore.stub import Stubber
 
 from pipeline.adapters.aws import Access, Aws
 from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
+from pipeline.model.lease import Terms
 from pipeline.model.surroundings import Credential
 
 ENDPOINT = Access("eu-central-1", endpoint="http://127.0.0.1:9", key="k", secret="s")  # nobody listens there
@@ -134,3 +135,11 @@ def test_no_credential_is_unavailable(aws: Aws) -> None:
     with pytest.raises(UnavailableError) as caught:
         aws.credential()
     assert "log in" in caught.value.hint
+
+
+def test_a_prompt_client_gives_up_well_within_a_lease(aws: Aws) -> None:
+    told = aws.client("dynamodb", prompt=True).meta.config
+    attempts = told.retries["total_max_attempts"]
+    assert attempts * (told.connect_timeout + told.read_timeout) < Terms().length - Terms().heartbeat
+    assert aws.client("dynamodb", prompt=True) is aws.client("dynamodb", prompt=True)
+    assert aws.client("dynamodb") is not aws.client("dynamodb", prompt=True)

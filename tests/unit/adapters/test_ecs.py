@@ -478,6 +478,7 @@ def test_without_a_prefix_the_stream_is_the_containers_runtime_id() -> None:
 
 ERRORS = {
     "ThrottlingException": (UnavailableError, "throttles"),
+    "ProvisionedThroughputExceededException": (UnavailableError, "throttles"),
     "ServerException": (UnavailableError, "busy"),
     "ExpiredTokenException": (CredentialError, "renew the credential"),
     "UnrecognizedClientException": (CredentialError, "renew the credential"),

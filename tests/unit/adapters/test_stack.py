@@ -228,3 +228,10 @@ def test_the_service_is_not_tied_to_the_bootstrap_revision() -> None:
 
 def test_tags_of_the_repository_cannot_be_moved() -> None:
     assert "ImageTagMutability: IMMUTABLE" in shared_template()
+
+
+def test_the_table_outlives_its_stack_and_can_be_set_back() -> None:
+    table = shared_template().split("  Table:\n", 1)[1].split("\nOutputs:", 1)[0]
+    assert "DeletionPolicy: Retain" in table
+    assert "UpdateReplacePolicy: Retain" in table
+    assert "PointInTimeRecoveryEnabled: true" in table
