@@ -97,10 +97,14 @@ class Place:
         )
 
     def _traffic_probe(self) -> SteadyProbe | None:
-        """Asks what a user would: the readiness path and the smoke paths, unless others are named."""
-        told = self.own.rollout
-        smoke = [smoke.path for smoke in self.own.smoke if smoke.status < 500]
-        paths = told.probe_paths or tuple(dict.fromkeys([self.settings.app.ready, *smoke]))
+        """Asks what a user would: the smoke paths but the readiness one, which is the app's own opinion of itself under
+        load; without any, those that always answer. Or what is named.
+        """
+        told, app = self.own.rollout, self.settings.app
+        smoke = tuple(
+            smoke.path for smoke in self.own.smoke if smoke.status < 500 and smoke.path != app.ready
+        )
+        paths = told.probe_paths or smoke or (app.live, app.version)
         return SteadyProbe(SystemClock(), told.probe_rate, paths) if told.probe_rate else None
 
     def spec(self, candidate: Candidate) -> DeploySpec:
