@@ -16,7 +16,7 @@ from pipeline.adapters.elb import ElbTargets
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.traffic_probe import SteadyProbe
 from pipeline.clouds import Cloud, cluster_name, service_name
-from pipeline.config import EnvironmentSettings, RolloutSettings, Settings
+from pipeline.config import AppSettings, EnvironmentSettings, RolloutSettings, Settings
 from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.fencing import FencedService
 from pipeline.local.cloud import Desired
@@ -108,7 +108,7 @@ class Place:
                 busy=Busy(told.busy),
                 strategy=told.declared,
             ),
-            traffic=_traffic_probe(self.own, self.settings.app.ready),
+            traffic=_traffic_probe(self.own, self.settings.app),
             alarms=CloudWatchAlarms(self.cloud.aws.client("cloudwatch")) if told.alarms else None,
         )
 
@@ -238,11 +238,13 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def _traffic_probe(own: EnvironmentSettings, ready: str) -> SteadyProbe | None:
-    """Asks what a user would: the readiness path and the smoke paths, unless others are named."""
+def _traffic_probe(own: EnvironmentSettings, app: AppSettings) -> SteadyProbe | None:
+    """Asks what a user would: the smoke paths but the readiness one, which is the app's own opinion of itself under load;
+    without any, those that always answer. Or what is named.
+    """
     told = own.rollout
-    smoke = [smoke.path for smoke in own.smoke if smoke.status < 500]
-    paths = told.probe_paths or tuple(dict.fromkeys([ready, *smoke]))
+    smoke = tuple(smoke.path for smoke in own.smoke if smoke.status < 500 and smoke.path != app.ready)
+    paths = told.probe_paths or smoke or (app.live, app.version)
     return SteadyProbe(SystemClock(), told.probe_rate, paths) if told.probe_rate else None
 
 

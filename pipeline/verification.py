@@ -102,10 +102,9 @@ class Traffic:
         """From now (or `since`) on it is `phase`. Starts the probe when it does not run."""
         if self.probe is None or not self.spec.base_url or self._ended:
             return
+        self._marks.append(Mark(phase, self.clock.monotonic() if since is None else since))
         if self._running is None:
             self._running = self.probe.start(self.spec.base_url)
-        if self.phase is not phase:
-            self._marks.append(Mark(phase, self.clock.monotonic() if since is None else since))
 
     def against(self) -> Reason | None:
         """What speaks against the rollout now."""
