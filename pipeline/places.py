@@ -239,8 +239,9 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
 
 
 def _traffic_probe(own: EnvironmentSettings, app: AppSettings) -> SteadyProbe | None:
-    """Asks what a user would: the smoke paths but the readiness one, which is the app's own opinion of itself under load;
-    without any, those that always answer. Or what is named.
+    """Asks what a user would: the smoke paths but the readiness one, the app's own opinion of itself under load.
+
+    Without any, those that always answer; or what is named.
     """
     told = own.rollout
     smoke = tuple(smoke.path for smoke in own.smoke if smoke.status < 500 and smoke.path != app.ready)
