@@ -141,18 +141,22 @@ class Runner:
         started = self.clock.now()
         progress = self.observer.begin(stage.name)
         try:
-            judgement = self._gates.back_to(candidate, policy)
+            with stage.hold(candidate):
+                report = self._rolled_back(stage, candidate, policy, started, progress)
         except PipelineError as error:
             report = self._undecided(stage, started, error)
-        else:
-            if judgement.verdict.passed:
-                plan, facts = stage.plan(candidate).hash, _facts_of(judgement)
-                attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, facts)
-                report, _ = self._attempt(attempt, progress)
-            else:
-                report = self._report(stage, started, judgement.verdict)
         self.observer.end(report)
         return RunReport(self.run_id, (report,), candidate.image)
+
+    def _rolled_back(
+        self, stage: Stage, candidate: Candidate, policy: GatePolicy, started: datetime, progress: Progress
+    ) -> StageReport:
+        judgement = self._gates.back_to(candidate, policy)
+        if not judgement.verdict.passed:
+            return self._report(stage, started, judgement.verdict)
+        plan, facts = stage.plan(candidate).hash, _facts_of(judgement)
+        attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, facts)
+        return self._attempt(attempt, progress)[0]
 
     def refused(self, stage: str, environment: str, reasons: tuple[Reason, ...]) -> RunReport:
         """A run that was refused before any stage could begin."""
@@ -185,9 +189,24 @@ class Runner:
         before = self._before(stage, candidate, override, fresh=fresh)
         if not isinstance(before, _Attempt):
             return before
-        if before.forced:
-            progress.note(before.forced[0].text)
-        return self._attempt(before, progress)
+        try:
+            with stage.hold(candidate):
+                return self._held(before, override, progress)
+        except PipelineError as error:  # nothing was begun
+            return self._undecided(stage, before.started, error), candidate
+
+    def _held(
+        self, attempt: _Attempt, override: Override | None, progress: Progress
+    ) -> tuple[StageReport, Candidate]:
+        """Runs it and records how it ended. Whoever was waited for may have changed what the gate says."""
+        if attempt.stage.environment:
+            again = self._admitted(attempt.stage, attempt.candidate, attempt.plan, attempt.started, override)
+            if isinstance(again, StageReport):
+                return again, attempt.candidate
+            attempt = again
+        if attempt.forced:
+            progress.note(attempt.forced[0].text)
+        return self._attempt(attempt, progress)
 
     def _before(
         self, stage: Stage, candidate: Candidate, override: Override | None, *, fresh: bool
@@ -198,14 +217,21 @@ class Runner:
             plan = stage.plan(candidate).hash
             if not fresh and (reused := self._reuse(stage, plan, candidate, started)):
                 return reused
-            judgement = self.admission(stage.name, candidate)
+            admitted = self._admitted(stage, candidate, plan, started, override)
         except PipelineError as error:
             return self._undecided(stage, started, error), candidate
+        return (admitted, candidate) if isinstance(admitted, StageReport) else admitted
+
+    def _admitted(
+        self, stage: Stage, candidate: Candidate, plan: str, started: datetime, override: Override | None
+    ) -> StageReport | _Attempt:
+        """What is to be run by what the gate says now, else the report of its refusal."""
+        judgement = self.admission(stage.name, candidate)
         verdict, firm = judgement.verdict, judgement.firm
         if not verdict.passed and (override is None or firm):
             reasons = (*firm, *verdict.reasons) if override else verdict.reasons
             verdict = replace(verdict, reasons=tuple(dict.fromkeys(reasons)))
-            return self._report(stage, started, verdict), candidate
+            return self._report(stage, started, verdict)
         attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, _facts_of(judgement))
         if not verdict.passed and override:
             return _forced(attempt, override, verdict)
