@@ -26,6 +26,7 @@ from pipeline.model.lease import Claim
 from pipeline.model.order import Ancestry, Order, Origin, judge_order
 from pipeline.model.policy import Override
 from pipeline.model.probe import ProbeLimits
+from pipeline.model.rollback import leaving
 from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import Previous
 from pipeline.model.task_definition import digest_in
@@ -176,6 +177,11 @@ class Place:
         return frozenset(
             Digest(found) for task in tasks if (found := task.image_digests.get(self.own.container))
         )
+
+    def leaving(self) -> frozenset[Digest]:
+        """What a rollback leaves. See `pipeline.model.rollback.leaving`."""
+        definition = self.service.task_definition(self.service.describe().task_definition)
+        return leaving(digest_in(definition, self.own.container), self.running())
 
     def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""

@@ -98,11 +98,9 @@ class Records:
             return Origin(digest)
         return Origin(digest, str(build.statement.facts.get("commit", "")), build.statement.finished)
 
-    def rollback_choice(self, environment: str, running: frozenset[Digest]) -> Choice:
-        """What the environment goes back to from what is `running`, of all that was ever deployed there."""
-        return choose(
-            self._deployed(environment), self.rules.gates[environment], SystemClock().now(), running
-        )
+    def rollback_choice(self, environment: str, left: frozenset[Digest]) -> Choice:
+        """What the environment goes back to from what is `left`, of all that was ever deployed there."""
+        return choose(self._deployed(environment), self.rules.gates[environment], SystemClock().now(), left)
 
     def named(self, environment: str, digest: Digest) -> Choice:
         """The last good deployment of a digest to the environment, as the target of a rollback."""

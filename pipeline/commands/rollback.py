@@ -37,23 +37,26 @@ def command(invocation: Invocation, environment: str, to: str, reason: str) -> i
     over. The digest that is left is not promoted there again without --force.
     """
     from pipeline.commands.reporting import finish
-    from pipeline.wiring import Asked, Project
+    from pipeline.wiring import Asked, Project, make_place
 
     project = Project.open(invocation.root, invocation.terminal)
     with project.session(("rollback",), asked=Asked(wait=invocation.wait)) as session:
-        report = _back(session, environment, to, reason.strip())
+        named = session.records.image(to).digest if to else None
+        with make_place(session, environment).held("rollback", str(named or "")):
+            report = _back(session, environment, named, reason.strip())
     return finish(invocation.terminal, session, report, "rollback", environment=environment)
 
 
-def _back(session: Session, name: str, to: str, reason: str) -> RunReport:
+def _back(session: Session, name: str, to: Digest | None, reason: str) -> RunReport:
+    """Chooses, goes back and marks what is left, all while nobody else changes the environment."""
     from pipeline.model.digest import ImageRef
     from pipeline.model.rollback import nothing_good
     from pipeline.model.verdict import Outcome
     from pipeline.ports import Candidate, Source
     from pipeline.wiring import make_place, make_rollback_stage
 
-    records, running = session.records, make_place(session, name).running()
-    choice = records.named(name, records.image(to).digest) if to else records.rollback_choice(name, running)
+    records, leaving = session.records, make_place(session, name).leaving()
+    choice = records.named(name, to) if to else records.rollback_choice(name, leaving)
     for passed_over in choice.passed_over:
         session.terminal.tell(f"passed over: {passed_over.text}")
     if choice.target is None:
@@ -62,19 +65,29 @@ def _back(session: Session, name: str, to: str, reason: str) -> RunReport:
     stage = make_rollback_stage(session, name, choice.target, reason)
     report = session.runner.roll_back(stage, Candidate(Source(""), image), records.rules.gates[name])
     if report.outcome is Outcome.PASSED:
-        for left in sorted(running - {image.digest}, key=str):
-            _mark_left(session, ImageRef(records.repository, left), name, image.digest, reason)
+        for left in sorted(leaving - {image.digest}, key=str):
+            report = _marked(session, report, ImageRef(records.repository, left), name, reason)
     return report
 
 
-def _mark_left(session: Session, image: ImageRef, name: str, to: Digest, reason: str) -> None:
-    terminal = session.terminal
+def _marked(session: Session, report: RunReport, left: ImageRef, name: str, reason: str) -> RunReport:
+    """The report once what was left is marked so. Where that fails the gate does not know of it: no success."""
+    from pipeline.model.verdict import Reason
+
+    digest, to = left.digest, report.image
+    assert to is not None, "a rollback that passed has an image"
+    out = f"python -m pipeline quarantine {digest} --reason TEXT"
     try:
-        session.records.left(image, name, to, reason)
+        session.records.left(left, name, to.digest, reason)
     except PipelineError as error:
-        terminal.tell(f"{image.digest.short} was left and could not be marked so: {error.message}")
-        return
-    terminal.tell(
-        f"{image.digest.short} was left: it is not promoted to {name} again without --force. To keep it out of every "
-        f"environment: python -m pipeline quarantine {image.digest} --reason TEXT"
+        text = (
+            f"{digest.short} was left and could not be marked so, it may be promoted again: {error.message}"
+        )
+        unmarked = Reason(text, f"keep it out: {out}")
+        session.terminal.reasons((unmarked,))
+        return report.marred(unmarked, error.exit_code)
+    session.terminal.tell(
+        f"{digest.short} was left: it is not promoted to {name} again without --force. To keep it out of every "
+        f"environment: {out}"
     )
+    return report

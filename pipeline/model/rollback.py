@@ -33,21 +33,29 @@ class _Known:
         return self.judgement.accepted.get("prod")
 
 
+def leaving(pinned: Digest | None, running: frozenset[Digest]) -> frozenset[Digest]:
+    """What a rollback goes away from: what the service is told to run, else (no digest is pinned) what it runs.
+
+    While a rollout is under way or has come to a halt, the old tasks run as well, and they are what is gone back to.
+    """
+    return frozenset({pinned}) if pinned else running
+
+
 def choose(
     found: Iterable[tuple[Digest, Collected]],
     policy: GatePolicy,
     now: datetime,
-    running: frozenset[Digest] = frozenset(),
+    left: frozenset[Digest] = frozenset(),
 ) -> Choice:
     """The newest digest whose last deployment to `policy.environment` was good and that nothing bars.
 
-    What is `running` is left out: going back to it changes nothing. A digest that was rolled out well and failed
+    What is `left` is not gone back to. A digest that was rolled out well and failed
     there later, was rolled back from there, is revoked or quarantined is passed over, with the reason.
     """
     known = [each for subject, collected in found for each in _known(subject, collected, policy, now)]
     passed_over: list[Reason] = []
     for each in sorted(known, key=lambda each: age_order(each.last), reverse=True):
-        if each.subject in running:
+        if each.subject in left:
             continue
         reasons = tuple(_against(each))
         if each.good and not reasons:

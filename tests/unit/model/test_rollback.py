@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence, Statement
 from pipeline.model.policy import GatePolicy, Trust
-from pipeline.model.rollback import Choice, choose
+from pipeline.model.rollback import Choice, choose, leaving
 
 NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
 KEY = "SHA256:" + "C" * 43
@@ -47,6 +47,16 @@ def test_the_newest_good_deployment_that_does_not_run_now_is_chosen() -> None:
     assert target(chosen(*history, running="c")) == "b"
     assert target(chosen(*history)) == "c"
     assert target(chosen(*history, running="cb")) == "a"
+
+
+def test_a_rollout_that_came_to_a_halt_is_left_for_what_ran_before_it() -> None:
+    both = frozenset({digest("b"), digest("c")})
+    assert leaving(digest("c"), both) == {digest("c")}
+    assert leaving(None, both) == both, "a definition with a tag tells nothing"
+    history = (said("a", 30), said("b", 20))
+    assert (
+        target(chosen(*history, running="".join(left.hex[0] for left in leaving(digest("c"), both)))) == "b"
+    )
 
 
 def test_what_never_worked_there_is_not_chosen_whatever_ran_last() -> None:
