@@ -81,6 +81,12 @@ class StuckError(PipelineError):
 
 
 class BusyError(PipelineError):
-    """Somebody else holds the environment, or a newer deployment replaced ours."""
+    """Somebody else holds the environment, or a newer deployment replaced ours: this run has changed nothing."""
+
+    exit_code = ExitCode.BUSY
+
+
+class DisplacedError(PipelineError):
+    """Somebody else took the environment after this run had begun to change it; what ECS was told goes on."""
 
     exit_code = ExitCode.BUSY

@@ -18,8 +18,9 @@ from pipeline.errors import (
     ConfigurationError,
     DetachedError,
     DetachedInterrupt,
+    DisplacedError,
+    PipelineError,
     StuckError,
-    UnavailableError,
 )
 from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult
 from pipeline.model.diagnosis import explain
@@ -66,10 +67,11 @@ class Rollout:
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
         """Rolls `image` out and returns how it ended.
 
-        Raises UnavailableError when the API is silent for longer than the policy's patience (DetachedError when a
-        deployment goes on without us), BusyError when somebody else's deployment is in the way, ConfigurationError
-        when service, definition or permissions do not fit, StuckError when it failed and going back failed too. After
-        Ctrl-C the deployment goes on, which is said (DetachedInterrupt), and the next call finds it.
+        Before anything is changed it raises UnavailableError when the API is silent for longer than the policy's
+        patience, BusyError when somebody else's deployment or lease is in the way, ConfigurationError when service,
+        definition or permissions do not fit. Afterwards, whatever it is that cannot be gone on with: DetachedError,
+        DisplacedError when the lease is lost, and StuckError when it failed and going back failed too. After Ctrl-C
+        the deployment goes on, which is said (DetachedInterrupt), and the next call finds it.
         """
         calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
         witnesses = Witnesses(self.probe, self.traffic, self.alarms)
@@ -80,16 +82,18 @@ class Rollout:
         except KeyboardInterrupt as interrupt:
             if not run.changed:
                 raise
-            progress.note("detached, still running: ECS goes on without us; the same command follows it")
+            progress.note(
+                f"detached: {run.back.broken_off}"
+                if run.back
+                else "detached, still running: ECS goes on without us; the same command follows it"
+            )
             raise DetachedInterrupt from interrupt
-        except UnavailableError as error:
-            if not run.changed:
+        except StuckError:
+            raise
+        except PipelineError as error:
+            if not run.begun(error):
                 raise
-            goes_on = f"ECS goes on with {short(run.definition)} without us"
-            raise DetachedError(
-                f"{error.message} – detached, {'still running' if run.deployment else 'perhaps running'}: {goes_on}",
-                hint=f"{error.hint}; then run the same command again: it finds this deployment and follows it",
-            ) from error
+            raise run.detached(error) from error
         finally:
             probed = verification.end()
         return replace(result, probe=probed)
@@ -114,6 +118,22 @@ class _Run:
     ground: Ground = field(default_factory=Ground)
     service_deployment: str = ""
     started_at: datetime | None = None
+    back: _WayBack | None = None
+
+    def begun(self, error: PipelineError) -> bool:
+        """Whether something was changed, or may have been. A lost lease is known before UpdateService is called."""
+        return self.changed and not (isinstance(error, BusyError) and not self.deployment and not self.back)
+
+    def detached(self, error: PipelineError) -> PipelineError:
+        """What to raise instead of an error that ends our part while ECS goes on."""
+        family = DisplacedError if isinstance(error, BusyError) else DetachedError
+        if self.back is not None:
+            return family(f"{error.message} – detached: {self.back.broken_off}", hint=self.back.look)
+        goes_on = f"ECS goes on with {short(self.definition)} without us"
+        return family(
+            f"{error.message} – detached, {'still running' if self.deployment else 'perhaps running'}: {goes_on}",
+            hint=f"{error.hint}; then run the same command again: it finds this deployment and follows it",
+        )
 
     def go(self) -> RolloutResult:
         self.started_at = self.calls.clock.now()
@@ -248,7 +268,8 @@ class _Run:
             return self._result(RolloutOutcome.SUPERSEDED, (step.reason,), seen.sight.service, seen)
         diagnosis = self._diagnosed(step, seen)
         self.verification.back(serving=self.previous is not None)
-        back = _WayBack(self.calls, step, self.previous, self.spec.container)
+        back = _WayBack(self.calls, step, self.previous, self.spec.container, seen.sight.service)
+        self.back, self.changed = back, True
         if step.action is Action.STUCK:
             raise back.stuck(seen.sight.service, "what runs now may be both versions or neither")
         if self.previous is not None:
@@ -298,12 +319,30 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _WayBack:
-    """Puts back what ran before a failed rollout; `step` says why it failed."""
+    """Puts back what ran before a failed rollout; `step` says why it failed, `live` is the service as it was then."""
 
     calls: Calls
     step: Step
     previous: Previous | None
     container: str
+    live: ServiceState
+
+    @property
+    def broken_off(self) -> str:
+        """What state it is in, when we cannot go on with it."""
+        to = short(self.previous.task_definition) if self.previous else "zero tasks"
+        return f"{self.step.reason.text}; going back to {to} is perhaps not done"
+
+    @property
+    def look(self) -> str:
+        """The commands that show where it stands, and bring it to its end."""
+        back = (
+            ["--task-definition", self.previous.task_definition]
+            if self.previous
+            else ["--desired-count", "0"]
+        )
+        look, then = _command("describe-services", self.live), _command("update-service", self.live, *back)
+        return f"look: {look}; then: {then}"
 
     def to_previous(
         self, previous: Previous, mine: ServiceDeployment | None
@@ -344,14 +383,9 @@ class _WayBack:
         state = ", ".join(
             f"{d.status} {short(d.task_definition)} {d.running}/{d.desired}" for d in live.deployments
         )
-        back = (
-            ["--task-definition", self.previous.task_definition]
-            if self.previous
-            else ["--desired-count", "0"]
-        )
         return StuckError(
             f"{self.step.reason.text}; {why}. Deployments of {live.arn} now: {state or 'none'}",
-            hint=f"look: {_command('describe-services', live)}; then: {_command('update-service', live, *back)}",
+            hint=self.look,
         )
 
 

@@ -65,7 +65,7 @@ def _broken_off(stage: StageReport) -> str:
     if stage.error_code is ExitCode.STUCK:
         return "stuck"
     left = any("detached" in reason.text for reason in stage.reasons)
-    return "detached" if left and stage.error_code is ExitCode.UNAVAILABLE else ""
+    return "detached" if left and stage.error_code in (ExitCode.UNAVAILABLE, ExitCode.BUSY) else ""
 
 
 def describe_tenure(tenure: Tenure) -> dict[str, Any]:
