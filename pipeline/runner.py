@@ -52,7 +52,7 @@ class _Attempt:
     candidate: Candidate
     plan: str
     started: datetime
-    admitted: Mapping[str, Evidence]
+    admitted: Mapping[str, Evidence] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     forced: tuple[Reason, ...] = ()
 
@@ -72,6 +72,16 @@ class _Gatekeeper:
         if policy is None:
             return Judgement(Verdict(stage, Outcome.PASSED))
         return self._judge(candidate, policy)
+
+    def admit(self, asked: _Attempt, override: Override | None) -> _Attempt | Verdict:
+        """The attempt with what the gate says of it now, else its refusal."""
+        judgement = self.admission(asked.stage.name, asked.candidate)
+        verdict, firm = judgement.verdict, judgement.firm
+        if not verdict.passed and (override is None or firm):
+            reasons = (*firm, *verdict.reasons) if override else verdict.reasons
+            return replace(verdict, reasons=tuple(dict.fromkeys(reasons)))
+        attempt = replace(asked, admitted=judgement.accepted, facts=_facts_of(judgement), forced=())
+        return _forced(attempt, override, verdict) if not verdict.passed and override else attempt
 
     def own_record(self, stage: Stage, plan: str, candidate: Candidate) -> Judgement:
         policy = self.rules.standing[stage.name]
@@ -200,9 +210,9 @@ class Runner:
     ) -> tuple[StageReport, Candidate]:
         """Runs it and records how it ended. Whoever was waited for may have changed what the gate says."""
         if attempt.stage.environment:
-            again = self._admitted(attempt.stage, attempt.candidate, attempt.plan, attempt.started, override)
-            if isinstance(again, StageReport):
-                return again, attempt.candidate
+            again = self._gates.admit(attempt, override)
+            if isinstance(again, Verdict):
+                return self._report(attempt.stage, attempt.started, again), attempt.candidate
             attempt = again
         if attempt.forced:
             progress.note(attempt.forced[0].text)
@@ -217,25 +227,12 @@ class Runner:
             plan = stage.plan(candidate).hash
             if not fresh and (reused := self._reuse(stage, plan, candidate, started)):
                 return reused
-            admitted = self._admitted(stage, candidate, plan, started, override)
+            admitted = self._gates.admit(_Attempt(stage, candidate, plan, started), override)
         except PipelineError as error:
             return self._undecided(stage, started, error), candidate
-        return (admitted, candidate) if isinstance(admitted, StageReport) else admitted
-
-    def _admitted(
-        self, stage: Stage, candidate: Candidate, plan: str, started: datetime, override: Override | None
-    ) -> StageReport | _Attempt:
-        """What is to be run by what the gate says now, else the report of its refusal."""
-        judgement = self.admission(stage.name, candidate)
-        verdict, firm = judgement.verdict, judgement.firm
-        if not verdict.passed and (override is None or firm):
-            reasons = (*firm, *verdict.reasons) if override else verdict.reasons
-            verdict = replace(verdict, reasons=tuple(dict.fromkeys(reasons)))
-            return self._report(stage, started, verdict)
-        attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, _facts_of(judgement))
-        if not verdict.passed and override:
-            return _forced(attempt, override, verdict)
-        return attempt
+        if isinstance(admitted, Verdict):
+            return self._report(stage, started, admitted), candidate
+        return admitted
 
     def _attempt(self, attempt: _Attempt, progress: Progress) -> tuple[StageReport, Candidate]:
         try:
