@@ -180,8 +180,12 @@ class Place:
 
     def leaving(self) -> frozenset[Digest]:
         """What a rollback leaves. See `pipeline.model.rollback.leaving`."""
+        return leaving(self._pinned(), self.running())
+
+    def _pinned(self) -> Digest | None:
+        """The digest that the service is told to run, None where its task definition names a tag."""
         definition = self.service.task_definition(self.service.describe().task_definition)
-        return leaving(digest_in(definition, self.own.container), self.running())
+        return digest_in(definition, self.own.container)
 
     def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
@@ -192,7 +196,7 @@ class Place:
 
     def last_good(self) -> Previous | None:
         """What the last good deployment on record ran, as far as its task definition is still what it was."""
-        found = self.records.last_good(self.name)
+        found = self.records.last_good(self.name, self._pinned())
         definition = self.definition_of(found) if found else ""
         return Previous(definition, digests=frozenset({found.subject})) if found and definition else None
 
@@ -218,9 +222,14 @@ class Place:
             say(
                 f"{image.digest.short} got no promoted-{self.name} tag, a lifecycle rule may expire it: {error.message}"
             )
-        definition = self.service.task_definition(result.task_definition)
-        count = self.service.describe().desired
-        self.cloud.settled(Desired(self.name, self.service.cluster, self.service.service, definition, count))
+        try:
+            definition = self.service.task_definition(result.task_definition)
+            count = self.service.describe().desired
+            self.cloud.settled(
+                Desired(self.name, self.service.cluster, self.service.service, definition, count)
+            )
+        except PipelineError as error:
+            say(f"the cloud was not told that {image.digest.short} runs on {self.name} now: {error.message}")
 
     def held(self, why: str, digest: str = "") -> AbstractContextManager[Held]:
         """Holds the environment's lease, saying why and for which digest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,6 +62,23 @@ def choose(
             return Choice(each.good, tuple(passed_over))
         passed_over.extend(reasons)
     return Choice(None, tuple(passed_over))
+
+
+def last_good(
+    found: Iterable[tuple[Digest, Collected]],
+    told: Digest | None,
+    collected: Callable[[Digest], Collected],
+    policy: GatePolicy,
+    now: datetime,
+) -> Evidence | None:
+    """The last good deployment: the first good one of `found`, or that of `told` where it came later.
+
+    `found` is read no further than it has to be. Its order is by tags, and a tag may be lacking: only records count.
+    """
+    singly = (choose([each], policy, now).target for each in found)
+    first = next(filter(None, singly), None)
+    ours = choose([(told, collected(told))], policy, now).target if told else None
+    return max(filter(None, (first, ours)), key=age_order, default=None)
 
 
 def named(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Choice:

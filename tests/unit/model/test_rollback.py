@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence, Statement
 from pipeline.model.policy import GatePolicy, Trust
-from pipeline.model.rollback import Choice, choose, leaving
+from pipeline.model.rollback import Choice, choose, last_good, leaving
 
 NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
 KEY = "SHA256:" + "C" * 43
@@ -57,6 +57,27 @@ def test_a_rollout_that_came_to_a_halt_is_left_for_what_ran_before_it() -> None:
     assert (
         target(chosen(*history, running="".join(left.hex[0] for left in leaving(digest("c"), both)))) == "b"
     )
+
+
+def good_last(tagged: str, told: str, *records: Evidence) -> str:
+    def kept(subject: Digest) -> Collected:
+        return Collected(tuple(each for each in records if each.subject == subject))
+
+    found = [(digest(letter), kept(digest(letter))) for letter in tagged]
+    good = last_good(found, digest(told) if told else None, kept, POLICY, NOW)
+    return good.subject.hex[0] if good else ""
+
+
+def test_the_last_good_one_is_the_first_by_its_tags_that_is_on_record_as_good() -> None:
+    history = (said("a", 30), said("b", 20), said("c", 10, "FAILED"))
+    assert good_last("cba", "", *history) == "b"
+    assert good_last("c", "", *history) == ""
+
+
+def test_a_release_that_got_no_tag_is_the_last_good_one_all_the_same() -> None:
+    history = (said("a", 30), said("b", 20))
+    assert good_last("a", "b", *history) == "b"
+    assert good_last("a", "c", *history) == "a", "what is told to run is on no record"
 
 
 def test_what_never_worked_there_is_not_chosen_whatever_ran_last() -> None:
