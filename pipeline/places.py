@@ -123,7 +123,7 @@ class Place:
             secrets={key: self.cloud.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
             before=self.own.before.command if self.own.before else (),
             base_url=self.url(),
-            checks=self._checks(),
+            checks=_checks(self.own, self.settings.app.version),
             platform_digests=facts.platform_digests,
             alarms=self.own.rollout.alarms,
             probe_limits=_probe_limits(self.own.rollout),
@@ -167,16 +167,10 @@ class Place:
         say(f"expected: {expected.text}" + (f" – {expected.slow}" if expected.slow else ""))
         return preview.facts
 
-    def _checks(self) -> tuple[Check, ...]:
-        version = Check(self.settings.app.version, expect_digest=True)
-        return (version, *(Check(smoke.path, smoke.status) for smoke in self.own.smoke))
-
     def running(self) -> frozenset[Digest]:
         """The digests that run here now."""
-        tasks = [task for task in self.service.tasks() if task.alive]
-        return frozenset(
-            Digest(found) for task in tasks if (found := task.image_digests.get(self.own.container))
-        )
+        container, tasks = self.own.container, [task for task in self.service.tasks() if task.alive]
+        return frozenset(Digest(found) for task in tasks if (found := task.image_digests.get(container)))
 
     def leaving(self) -> frozenset[Digest]:
         """What a rollback leaves. See `pipeline.model.rollback.leaving`."""
@@ -184,8 +178,8 @@ class Place:
 
     def _pinned(self) -> Digest | None:
         """The digest that the service is told to run, None where its task definition names a tag."""
-        definition = self.service.task_definition(self.service.describe().task_definition)
-        return digest_in(definition, self.own.container)
+        told = self.service.describe().task_definition
+        return digest_in(self.service.task_definition(told), self.own.container)
 
     def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
@@ -223,11 +217,10 @@ class Place:
                 f"{image.digest.short} got no promoted-{self.name} tag, a lifecycle rule may expire it: {error.message}"
             )
         try:
-            definition = self.service.task_definition(result.task_definition)
-            count = self.service.describe().desired
-            self.cloud.settled(
-                Desired(self.name, self.service.cluster, self.service.service, definition, count)
-            )
+            service = self.service
+            definition = service.task_definition(result.task_definition)
+            count = service.describe().desired
+            self.cloud.settled(Desired(self.name, service.cluster, service.service, definition, count))
         except PipelineError as error:
             say(f"the cloud was not told that {image.digest.short} runs on {self.name} now: {error.message}")
 
@@ -244,6 +237,10 @@ class Place:
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
         return self.records.delivered(self.name, image, say)
+
+
+def _checks(own: EnvironmentSettings, version: str) -> tuple[Check, ...]:
+    return (Check(version, expect_digest=True), *(Check(smoke.path, smoke.status) for smoke in own.smoke))
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:

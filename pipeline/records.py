@@ -82,7 +82,7 @@ class Records:
         """
         target = parse_target(text, self.evidence.subjects)
         if isinstance(target, Tag):
-            raise self._tag_refused(target)
+            raise _tag_refused(target, self.registry.resolve(self.repository, target.name))
         return ImageRef(self.repository, target)
 
     def weighed(self, image: ImageRef) -> Collected:
@@ -211,15 +211,6 @@ class Records:
                 return Image(ref.repository, facts.platforms, facts.labels)
         return None
 
-    def _tag_refused(self, tag: Tag) -> UsageError:
-        digest = self.registry.resolve(self.repository, tag.name)
-        hint = (
-            f"use the digest it points to now: {digest}"
-            if digest
-            else "the registry does not know this tag either: `python -m pipeline status` shows the digests in use"
-        )
-        return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
-
     @cached_property
     def _attached(self) -> RegistryEvidenceStore:
         signing = self.signing
@@ -241,6 +232,15 @@ class Records:
     @property
     def _locks(self) -> DigestLocks:
         return DigestLocks(self.state / "locks")
+
+
+def _tag_refused(tag: Tag, digest: Digest | None) -> UsageError:
+    hint = (
+        f"use the digest it points to now: {digest}"
+        if digest
+        else "the registry does not know this tag either: `python -m pipeline status` shows the digests in use"
+    )
+    return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
 
 
 def _login() -> str:

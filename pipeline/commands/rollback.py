@@ -31,10 +31,10 @@ def _digest(context: click.Context, parameter: click.Parameter, value: str) -> s
 @wait_option
 @click.pass_obj
 def command(invocation: Invocation, environment: str, to: str, reason: str) -> int:
-    """Takes ENVIRONMENT back to the newest digest with a good deployment on record there, but the one that runs now.
+    """Takes ENVIRONMENT back to the newest digest with a good deployment on record there, but the one it now is to run.
 
     It runs again by the very task definition it ran with. What is quarantined, revoked, or failed there since is passed
-    over. The digest that is left is not promoted there again without --force.
+    over. The digest that is left is marked, and not promoted there again without --force.
     """
     from pipeline.commands.reporting import finish
     from pipeline.wiring import Asked, Project, make_place
@@ -48,7 +48,10 @@ def command(invocation: Invocation, environment: str, to: str, reason: str) -> i
 
 
 def _back(session: Session, name: str, to: Digest | None, reason: str) -> RunReport:
-    """Chooses, goes back and marks what is left, all while nobody else changes the environment."""
+    """Chooses, marks what is left, and goes back, all while nobody else changes the environment.
+
+    The mark comes first: who takes up a rollback that was killed must find what it led to, and from what.
+    """
     from pipeline.model.digest import ImageRef
     from pipeline.model.rollback import nothing_good
     from pipeline.model.verdict import Outcome
@@ -62,32 +65,47 @@ def _back(session: Session, name: str, to: Digest | None, reason: str) -> RunRep
     if choice.target is None:
         return session.runner.refused("rollback", name, choice.passed_over or (nothing_good(name),))
     image = ImageRef(records.repository, choice.target.subject)
+    if choice.resumed:
+        session.terminal.tell(f"taking up the rollback to {image.digest.short}, which was begun")
+    left = [ImageRef(records.repository, each) for each in sorted(leaving - {image.digest}, key=str)]
+    unmarked = [each for each in left if _unmarked(session, each, name, image.digest, reason)]
     stage = make_rollback_stage(session, name, choice.target, reason)
     report = session.runner.roll_back(stage, Candidate(Source(""), image), records.rules.gates[name])
     if report.outcome is Outcome.PASSED:
-        for left in sorted(leaving - {image.digest}, key=str):
-            report = _marked(session, report, ImageRef(records.repository, left), name, reason)
+        for each in unmarked:
+            report = _marked_late(session, report, each, name, reason)
     return report
 
 
-def _marked(session: Session, report: RunReport, left: ImageRef, name: str, reason: str) -> RunReport:
-    """The report once what was left is marked so. Where that fails the gate does not know of it: no success."""
+def _unmarked(session: Session, left: ImageRef, name: str, to: Digest, reason: str) -> PipelineError | None:
+    """Marks what is left; why that failed, if it did: no reason not to go back."""
+    digest = left.digest
+    try:
+        session.records.left(left, name, to, reason)
+    except PipelineError as error:
+        return error
+    session.terminal.tell(
+        f"{digest.short} is left: it is not promoted to {name} again without --force. To keep it out of every "
+        f"environment: {_quarantine(digest)}"
+    )
+    return None
+
+
+def _marked_late(session: Session, report: RunReport, left: ImageRef, name: str, reason: str) -> RunReport:
+    """The report once what was left is marked after all. Where that fails the gate does not know of it: no success."""
     from pipeline.model.verdict import Reason
 
-    digest, to = left.digest, report.image
-    assert to is not None, "a rollback that passed has an image"
-    out = f"python -m pipeline quarantine {digest} --reason TEXT"
-    try:
-        session.records.left(left, name, to.digest, reason)
-    except PipelineError as error:
-        text = (
-            f"{digest.short} was left and could not be marked so, it may be promoted again: {error.message}"
-        )
-        unmarked = Reason(text, f"keep it out: {out}")
-        session.terminal.reasons((unmarked,))
-        return report.marred(unmarked, error.exit_code)
-    session.terminal.tell(
-        f"{digest.short} was left: it is not promoted to {name} again without --force. To keep it out of every "
-        f"environment: {out}"
+    assert report.image is not None, "a rollback that passed has an image"
+    error = _unmarked(session, left, name, report.image.digest, reason)
+    if error is None:
+        return report
+    text = (
+        f"{left.digest.short} was left and could not be marked so, it may be promoted again: {error.message}"
     )
-    return report
+    lacking = Reason(text, f"keep it out: {_quarantine(left.digest)}")
+    session.terminal.reasons((lacking,))
+    return report.marred(lacking, error.exit_code)
+
+
+def _quarantine(digest: Digest) -> str:
+    return f"python -m pipeline quarantine {digest} --reason TEXT"

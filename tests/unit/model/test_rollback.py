@@ -59,6 +59,39 @@ def test_a_rollout_that_came_to_a_halt_is_left_for_what_ran_before_it() -> None:
     )
 
 
+def marked(letter: str, hours: float, to: str) -> Evidence:
+    return said(letter, hours, "FAILED", "rollback", facts={"to": str(digest(to)), "reason": "charges twice"})
+
+
+def test_a_rollback_that_was_killed_is_taken_up_and_brings_back_nothing_it_left() -> None:
+    killed = (said("a", 40), said("b", 30), said("c", 20), marked("c", 2, to="b"))
+    assert (target(chosen(*killed, running="b")), chosen(*killed, running="b").resumed) == ("b", True)
+    detached = (*killed, said("b", 1, "UNDECIDED", "rollback"))
+    assert (target(chosen(*detached, running="b")), chosen(*detached, running="b").resumed) == ("b", True)
+
+
+def test_a_rollback_that_ended_well_is_not_taken_up_but_followed_by_another() -> None:
+    done = (
+        said("a", 40),
+        said("b", 30),
+        said("c", 20),
+        marked("c", 2, to="b"),
+        said("b", 1, stage="rollback"),
+    )
+    assert (target(chosen(*done, running="b")), chosen(*done, running="b").resumed) == ("a", False)
+
+
+def test_a_rollback_that_was_killed_before_it_changed_anything_leads_to_the_same_digest() -> None:
+    marked_only = (said("a", 40), said("b", 30), said("c", 20), marked("c", 2, to="b"))
+    assert target(chosen(*marked_only, running="c")) == "b"
+
+
+def test_what_is_quarantined_meanwhile_is_not_taken_up() -> None:
+    kept_out = said("b", 1, "FAILED", "quarantine", environment="", facts={"reason": "leaks"})
+    history = (said("a", 40), said("b", 30), said("c", 20), marked("c", 2, to="b"), kept_out)
+    assert target(chosen(*history, running="b")) == "a"
+
+
 def good_last(tagged: str, told: str, *records: Evidence) -> str:
     def kept(subject: Digest) -> Collected:
         return Collected(tuple(each for each in records if each.subject == subject))
