@@ -62,6 +62,10 @@ class UnavailableError(PipelineError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class ShortCredentialError(UnavailableError):
+    """The credential ends before a rollout would, or has: nothing was begun, and nothing is taken from the record."""
+
+
 class DetachedError(UnavailableError):
     """The same, while a deployment that we follow goes on without us, or may do so."""
 

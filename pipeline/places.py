@@ -154,7 +154,7 @@ class Place:
     def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
         """Looks at what a rollout needs, and says how long it should take; returns that for the record.
 
-        Raises UnfitError with everything that is wrong, UnavailableError when only the credential is. Where the service
+        Raises UnfitError with everything that is wrong, ShortCredentialError when only the credential is. Where the service
         has or gets the image already, nothing is begun and nothing is asked.
         """
         preview = self.preview(candidate.ref)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from pipeline.errors import BusyError, PipelineError, UnfitError
+from pipeline.errors import BusyError, PipelineError, ShortCredentialError, UnfitError
 from pipeline.model.evidence import Evidence, Statement
 from pipeline.model.gate import Judgement, judge, judge_rollback
 from pipeline.model.policy import GatePolicy, Override, Requirement
@@ -237,10 +237,8 @@ class Runner:
     def _attempt(self, attempt: _Attempt, progress: Progress) -> tuple[StageReport, Candidate]:
         try:
             result = attempt.stage.run(attempt.candidate, progress)
-        except (
-            BusyError,
-            UnfitError,
-        ) as error:  # it never began, so it takes nothing away from what is on record
+        except (BusyError, UnfitError, ShortCredentialError) as error:
+            # it never began, so it takes nothing away from what is on record
             return self._undecided(attempt.stage, attempt.started, error), attempt.candidate
         except PipelineError as error:
             report = self._undecided(attempt.stage, attempt.started, error)

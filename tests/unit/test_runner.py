@@ -11,6 +11,7 @@ from pipeline.errors import (
     BusyError,
     ExitCode,
     PipelineError,
+    ShortCredentialError,
     UnavailableError,
     UndecidedError,
     UnfitError,
@@ -502,7 +503,12 @@ def test_a_try_that_never_began_takes_nothing_away_from_what_is_on_record(world:
 
 
 @pytest.mark.parametrize(
-    "error", [BusyError("held by run 7", hint="wait"), UnfitError("no log group", hint="create it")]
+    "error",
+    [
+        BusyError("held by run 7", hint="wait"),
+        UnfitError("no log group", hint="create it"),
+        ShortCredentialError("the credential ends in 20 s", hint="renew it"),
+    ],
 )
 def test_neither_a_held_nor_an_unfit_environment_takes_anything_away(
     world: World, error: PipelineError
