@@ -62,6 +62,10 @@ class UnavailableError(PipelineError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class ShortCredentialError(UnavailableError):
+    """The credential ends before a rollout would, or has: nothing was begun, and nothing is taken from the record."""
+
+
 class DetachedError(UnavailableError):
     """The same, while a deployment that we follow goes on without us, or may do so."""
 
@@ -81,6 +85,12 @@ class StuckError(PipelineError):
 
 
 class BusyError(PipelineError):
-    """Somebody else holds the environment, or a newer deployment replaced ours."""
+    """Somebody else holds the environment, or a newer deployment replaced ours: this run has changed nothing."""
+
+    exit_code = ExitCode.BUSY
+
+
+class DisplacedError(PipelineError):
+    """Somebody else took the environment after this run had begun to change it; what ECS was told goes on."""
 
     exit_code = ExitCode.BUSY

@@ -1,15 +1,17 @@
-"""A service that is changed only while a lease is ours."""
+"""A service that is changed only while a lease is ours, and a lease that one run holds from judging to recording."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from pipeline.model.crossing import OneOff
+from pipeline.model.lease import Claim, Tenure
 from pipeline.model.service import ServiceState, TaskState
 from pipeline.model.service_deployment import ServiceDeployment
-from pipeline.ports import Held, Say, Service
+from pipeline.ports import Held, Lease, Say, Service
 
 
 class FencedService:
@@ -67,3 +69,35 @@ class FencedService:
     def log_lines(self, task_id: str, last: int) -> Sequence[str]:
         """See `pipeline.ports.Service.log_lines`."""
         return self._service.log_lines(task_id, last)
+
+
+class RunLease:
+    """See `pipeline.ports.Lease`, for one run: a block inside a block of the same environment has the same lease.
+
+    So what is judged, changed and recorded under one lease may each ask for it.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._ours: dict[str, Held] = {}
+
+    @contextmanager
+    def hold(self, environment: str, claim: Claim, *, wait: float = 0.0) -> Iterator[Held]:
+        """See `pipeline.ports.Lease.hold`. The claim of the outermost block is what others read."""
+        if environment in self._ours:
+            yield self._ours[environment]
+            return
+        with self._lease.hold(environment, claim, wait=wait) as held:
+            self._ours[environment] = held
+            try:
+                yield held
+            finally:
+                del self._ours[environment]
+
+    def tenure(self, environment: str) -> Tenure | None:
+        """See `pipeline.ports.Lease.tenure`."""
+        return self._lease.tenure(environment)
+
+    def clear(self, environment: str, claim: Claim) -> Tenure | None:
+        """See `pipeline.ports.Lease.clear`."""
+        return self._lease.clear(environment, claim)

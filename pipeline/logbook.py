@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pipeline.errors import BusyError, DetachedError, DetachedInterrupt, PipelineError, StuckError
+from pipeline.errors import (
+    BusyError,
+    DetachedError,
+    DetachedInterrupt,
+    DisplacedError,
+    PipelineError,
+    StuckError,
+)
 from pipeline.model.deployment_log import Ending, LogEntry
 from pipeline.model.digest import ImageRef
 from pipeline.model.lease import Tenure
@@ -88,4 +95,4 @@ def _ending(error: PipelineError | KeyboardInterrupt) -> Ending:
         return Ending.DETACHED
     if isinstance(error, StuckError):
         return Ending.STUCK
-    return Ending.GAVE_WAY if isinstance(error, BusyError) else Ending.NOT_DONE
+    return Ending.GAVE_WAY if isinstance(error, BusyError | DisplacedError) else Ending.NOT_DONE

@@ -26,6 +26,7 @@ from pipeline.model.lease import Claim
 from pipeline.model.order import Ancestry, Order, Origin, judge_order
 from pipeline.model.policy import Override
 from pipeline.model.probe import ProbeLimits
+from pipeline.model.rollback import leaving
 from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import Previous
 from pipeline.model.task_definition import digest_in
@@ -122,7 +123,7 @@ class Place:
             secrets={key: self.cloud.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
             before=self.own.before.command if self.own.before else (),
             base_url=self.url(),
-            checks=self._checks(),
+            checks=_checks(self.own, self.settings.app.version),
             platform_digests=facts.platform_digests,
             alarms=self.own.rollout.alarms,
             probe_limits=_probe_limits(self.own.rollout),
@@ -154,8 +155,8 @@ class Place:
     def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
         """Looks at what a rollout needs, and says how long it should take; returns that for the record.
 
-        Raises UnfitError with everything that is wrong, UnavailableError when only the credential is. Where the service
-        has or gets the image already, nothing is begun and nothing is asked.
+        Raises UnfitError with everything that is wrong, ShortCredentialError when only the credential is. Where the
+        service has or gets the image already, nothing is begun and nothing is asked.
         """
         preview = self.preview(candidate.ref)
         if preview.underway:
@@ -167,16 +168,19 @@ class Place:
         say(f"expected: {expected.text}" + (f" – {expected.slow}" if expected.slow else ""))
         return preview.facts
 
-    def _checks(self) -> tuple[Check, ...]:
-        version = Check(self.settings.app.version, expect_digest=True)
-        return (version, *(Check(smoke.path, smoke.status) for smoke in self.own.smoke))
-
     def running(self) -> frozenset[Digest]:
         """The digests that run here now."""
-        tasks = [task for task in self.service.tasks() if task.alive]
-        return frozenset(
-            Digest(found) for task in tasks if (found := task.image_digests.get(self.own.container))
-        )
+        container, tasks = self.own.container, [task for task in self.service.tasks() if task.alive]
+        return frozenset(Digest(found) for task in tasks if (found := task.image_digests.get(container)))
+
+    def leaving(self) -> frozenset[Digest]:
+        """What a rollback leaves. See `pipeline.model.rollback.leaving`."""
+        return leaving(self._pinned(), self.running())
+
+    def _pinned(self) -> Digest | None:
+        """The digest that the service is told to run, None where its task definition names a tag."""
+        told = self.service.describe().task_definition
+        return digest_in(self.service.task_definition(told), self.own.container)
 
     def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
@@ -187,7 +191,7 @@ class Place:
 
     def last_good(self) -> Previous | None:
         """What the last good deployment on record ran, as far as its task definition is still what it was."""
-        found = self.records.last_good(self.name)
+        found = self.records.last_good(self.name, self._pinned())
         definition = self.definition_of(found) if found else ""
         return Previous(definition, digests=frozenset({found.subject})) if found and definition else None
 
@@ -213,9 +217,13 @@ class Place:
             say(
                 f"{image.digest.short} got no promoted-{self.name} tag, a lifecycle rule may expire it: {error.message}"
             )
-        definition = self.service.task_definition(result.task_definition)
-        count = self.service.describe().desired
-        self.cloud.settled(Desired(self.name, self.service.cluster, self.service.service, definition, count))
+        try:
+            service = self.service
+            definition = service.task_definition(result.task_definition)
+            count = service.describe().desired
+            self.cloud.settled(Desired(self.name, service.cluster, service.service, definition, count))
+        except PipelineError as error:
+            say(f"the cloud was not told that {image.digest.short} runs on {self.name} now: {error.message}")
 
     def held(self, why: str, digest: str = "") -> AbstractContextManager[Held]:
         """Holds the environment's lease, saying why and for which digest."""
@@ -230,6 +238,10 @@ class Place:
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
         return self.records.delivered(self.name, image, say)
+
+
+def _checks(own: EnvironmentSettings, version: str) -> tuple[Check, ...]:
+    return (Check(version, expect_digest=True), *(Check(smoke.path, smoke.status) for smoke in own.smoke))
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.adapters.account import Account
 from pipeline.adapters.ecs import EcsService
-from pipeline.errors import ConfigurationError, PipelineError, UnavailableError, UnfitError
+from pipeline.errors import ConfigurationError, PipelineError, ShortCredentialError, UnfitError
 from pipeline.model.check import Check, State
 from pipeline.model.definition_diff import Change, changes
 from pipeline.model.dependencies import Intent
@@ -80,7 +80,7 @@ class Preview:
         lines = [f"  {check.name}: {check.text} – {check.fix}" for check in bad]
         text = f"{len(bad)} of {len(self.checks)} checks before the rollout failed, nothing was changed:"
         expired = all(check.name == CREDENTIAL for check in bad)
-        kind = UnavailableError if expired else UnfitError
+        kind = ShortCredentialError if expired else UnfitError
         return kind("\n".join([text, *lines]), hint="mend that, then run the same command again")
 
     @property

@@ -28,7 +28,7 @@ from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Evidence, Statement
 from pipeline.model.gate import weigh
 from pipeline.model.order import Origin
-from pipeline.model.rollback import Choice, choose, named
+from pipeline.model.rollback import Choice, choose, last_good, named
 from pipeline.model.rules import latest
 from pipeline.model.surroundings import Image
 from pipeline.model.target import Tag, parse_target
@@ -82,7 +82,7 @@ class Records:
         """
         target = parse_target(text, self.evidence.subjects)
         if isinstance(target, Tag):
-            raise self._tag_refused(target)
+            raise _tag_refused(target, self.registry.resolve(self.repository, target.name))
         return ImageRef(self.repository, target)
 
     def weighed(self, image: ImageRef) -> Collected:
@@ -98,22 +98,24 @@ class Records:
             return Origin(digest)
         return Origin(digest, str(build.statement.facts.get("commit", "")), build.statement.finished)
 
-    def rollback_choice(self, environment: str, running: frozenset[Digest]) -> Choice:
-        """What the environment goes back to from what is `running`, of all that was ever deployed there."""
-        return choose(
-            self._deployed(environment), self.rules.gates[environment], SystemClock().now(), running
-        )
+    def rollback_choice(self, environment: str, left: frozenset[Digest]) -> Choice:
+        """What the environment goes back to from what is `left`, of all that was ever deployed there."""
+        return choose(self._deployed(environment), self.rules.gates[environment], SystemClock().now(), left)
 
     def named(self, environment: str, digest: Digest) -> Choice:
         """The last good deployment of a digest to the environment, as the target of a rollback."""
-        collected = self.evidence.collect(ImageRef(self.repository, digest))
-        return named(digest, collected, self.rules.gates[environment], SystemClock().now())
+        return named(digest, self._collected(digest), self.rules.gates[environment], SystemClock().now())
 
-    def last_good(self, environment: str) -> Evidence | None:
-        """The last good deployment to an environment. What was promoted last is looked at first."""
+    def last_good(self, environment: str, told: Digest | None = None) -> Evidence | None:
+        """The last good deployment to an environment.
+
+        The promotion tags tell where to begin; `told` is what the service is told to run, which may have got none.
+        """
         policy, now = self.rules.gates[environment], SystemClock().now()
-        singly = (choose([found], policy, now).target for found in self._deployed(environment))
-        return next(filter(None, singly), None)
+        return last_good(self._deployed(environment), told, self._collected, policy, now)
+
+    def _collected(self, digest: Digest) -> Collected:
+        return self.evidence.collect(ImageRef(self.repository, digest))
 
     def _deployed(self, environment: str) -> Iterator[tuple[Digest, Collected]]:
         """Every digest with what is kept of it: by the time of its last promotion there, then all others."""
@@ -125,7 +127,7 @@ class Records:
             for digest in digests():
                 if digest not in seen:
                     seen.add(digest)
-                    yield digest, self.evidence.collect(ImageRef(self.repository, digest))
+                    yield digest, self._collected(digest)
 
     def protect(self, environment: str, image: ImageRef) -> None:
         """Tags an image as promoted, here and where the environment pulls from: lifecycle rules know tags, not ECS."""
@@ -209,15 +211,6 @@ class Records:
                 return Image(ref.repository, facts.platforms, facts.labels)
         return None
 
-    def _tag_refused(self, tag: Tag) -> UsageError:
-        digest = self.registry.resolve(self.repository, tag.name)
-        hint = (
-            f"use the digest it points to now: {digest}"
-            if digest
-            else "the registry does not know this tag either: `python -m pipeline status` shows the digests in use"
-        )
-        return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
-
     @cached_property
     def _attached(self) -> RegistryEvidenceStore:
         signing = self.signing
@@ -239,6 +232,15 @@ class Records:
     @property
     def _locks(self) -> DigestLocks:
         return DigestLocks(self.state / "locks")
+
+
+def _tag_refused(tag: Tag, digest: Digest | None) -> UsageError:
+    hint = (
+        f"use the digest it points to now: {digest}"
+        if digest
+        else "the registry does not know this tag either: `python -m pipeline status` shows the digests in use"
+    )
+    return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
 
 
 def _login() -> str:

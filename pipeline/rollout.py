@@ -18,8 +18,9 @@ from pipeline.errors import (
     ConfigurationError,
     DetachedError,
     DetachedInterrupt,
+    DisplacedError,
+    PipelineError,
     StuckError,
-    UnavailableError,
 )
 from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult
 from pipeline.model.diagnosis import explain
@@ -33,17 +34,15 @@ from pipeline.model.service import (
     deployment_of,
     in_progress,
     previous_of,
-    primary_of,
     short,
 )
-from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.model.task_definition import definition_for, differs, registrable
 from pipeline.model.verdict import Reason
 from pipeline.ports import Alarms, Clock, HttpProbe, OneOff, Progress, Service, TargetHealth, TrafficProbe
-from pipeline.strategies import Ground, before_following, before_update, is_pending, way_back
+from pipeline.strategies import Ground, before_following, before_update, is_pending
 from pipeline.verification import Verification, Witnesses
-from pipeline.waiting import poll
 from pipeline.watching import LOG_LINES, Calls, against_us
+from pipeline.way_back import WayBack, aws_command
 
 __all__ = ["Check", "DeploySpec", "Rollout", "RolloutOutcome", "RolloutPolicy", "RolloutResult"]
 
@@ -66,10 +65,11 @@ class Rollout:
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
         """Rolls `image` out and returns how it ended.
 
-        Raises UnavailableError when the API is silent for longer than the policy's patience (DetachedError when a
-        deployment goes on without us), BusyError when somebody else's deployment is in the way, ConfigurationError
-        when service, definition or permissions do not fit, StuckError when it failed and going back failed too. After
-        Ctrl-C the deployment goes on, which is said (DetachedInterrupt), and the next call finds it.
+        Before anything is changed it raises UnavailableError when the API is silent for longer than the policy's
+        patience, BusyError when somebody else's deployment or lease is in the way, ConfigurationError when service,
+        definition or permissions do not fit. Afterwards, whatever it is that cannot be gone on with: DetachedError,
+        DisplacedError when the lease is lost, and StuckError when it failed and going back failed too. After Ctrl-C
+        the deployment goes on, which is said (DetachedInterrupt), and the next call finds it.
         """
         calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
         witnesses = Witnesses(self.probe, self.traffic, self.alarms)
@@ -80,16 +80,18 @@ class Rollout:
         except KeyboardInterrupt as interrupt:
             if not run.changed:
                 raise
-            progress.note("detached, still running: ECS goes on without us; the same command follows it")
+            progress.note(
+                f"detached: {run.back.broken_off}"
+                if run.back
+                else "detached, still running: ECS goes on without us; the same command follows it"
+            )
             raise DetachedInterrupt from interrupt
-        except UnavailableError as error:
-            if not run.changed:
+        except StuckError:
+            raise
+        except PipelineError as error:
+            if not _begun(run, error):
                 raise
-            goes_on = f"ECS goes on with {short(run.definition)} without us"
-            raise DetachedError(
-                f"{error.message} – detached, {'still running' if run.deployment else 'perhaps running'}: {goes_on}",
-                hint=f"{error.hint}; then run the same command again: it finds this deployment and follows it",
-            ) from error
+            raise _detached(run, error) from error
         finally:
             probed = verification.end()
         return replace(result, probe=probed)
@@ -114,6 +116,7 @@ class _Run:
     ground: Ground = field(default_factory=Ground)
     service_deployment: str = ""
     started_at: datetime | None = None
+    back: WayBack | None = None
 
     def go(self) -> RolloutResult:
         self.started_at = self.calls.clock.now()
@@ -248,7 +251,8 @@ class _Run:
             return self._result(RolloutOutcome.SUPERSEDED, (step.reason,), seen.sight.service, seen)
         diagnosis = self._diagnosed(step, seen)
         self.verification.back(serving=self.previous is not None)
-        back = _WayBack(self.calls, step, self.previous, self.spec.container)
+        back = WayBack(self.calls, step, self.previous, self.spec.container, seen.sight.service)
+        self.back, self.changed = back, True
         if step.action is Action.STUCK:
             raise back.stuck(seen.sight.service, "what runs now may be both versions or neither")
         if self.previous is not None:
@@ -296,63 +300,21 @@ class _Run:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _WayBack:
-    """Puts back what ran before a failed rollout; `step` says why it failed."""
+def _begun(run: _Run, error: PipelineError) -> bool:
+    """Whether something was changed, or may have been. A lost lease is known before UpdateService is called."""
+    return run.changed and not (isinstance(error, BusyError) and not run.deployment and not run.back)
 
-    calls: Calls
-    step: Step
-    previous: Previous | None
-    container: str
 
-    def to_previous(
-        self, previous: Previous, mine: ServiceDeployment | None
-    ) -> tuple[RolloutOutcome, Reason, Observation]:
-        """Follows ECS's own way back or starts one, until the previous definition serves again.
-
-        `mine` is the service deployment that failed, None where the API tells none.
-        """
-        name = short(previous.task_definition)
-        self.calls.progress.note(f"going back to {name}")
-        try:
-            aim, since = way_back(self.calls, mine, previous, self.container)
-        except ConfigurationError as error:
-            raise self.stuck(self.calls.live(), f"going back to {name} failed: {error.message}") from error
-        back, seen = self.calls.watch(replace(self.calls.policy, stay_up=0.0), since=since).follow(aim)
-        if back.action is Action.SUPERSEDED:
-            return RolloutOutcome.SUPERSEDED, back.reason, seen
-        if back.action is not Action.DONE:
-            raise self.stuck(seen.sight.service, f"going back to {name} failed: {back.reason.text}")
-        return RolloutOutcome.ROLLED_BACK, Reason(f"went back to {name}, which serves again"), seen
-
-    def to_zero(self, definition: str) -> Reason:
-        """Scales a first rollout to zero and waits until nothing runs."""
-        primary = primary_of(self.calls.live())
-        current = primary.task_definition if primary else definition
-        self.calls.ask(lambda: self.calls.service.update(current, desired=0))
-        self.calls.progress.step("scaling to zero: nothing ran here before")
-        end = self.calls.clock.monotonic() + self.calls.policy.drain
-        stopped = poll(
-            lambda: self.calls.live().running == 0 or None, self.calls.policy.poll, end, self.calls.clock
-        )
-        state = "stands at zero" if stopped else "was told to scale to zero and still stops its tasks"
-        text = f"this was the first rollout: there is nothing to go back to, the service {state}"
-        return Reason(text, "mend what the diagnosis names and promote again")
-
-    def stuck(self, live: ServiceState, why: str) -> StuckError:
-        """The error for a person: what state the service is in, and which commands help."""
-        state = ", ".join(
-            f"{d.status} {short(d.task_definition)} {d.running}/{d.desired}" for d in live.deployments
-        )
-        back = (
-            ["--task-definition", self.previous.task_definition]
-            if self.previous
-            else ["--desired-count", "0"]
-        )
-        return StuckError(
-            f"{self.step.reason.text}; {why}. Deployments of {live.arn} now: {state or 'none'}",
-            hint=f"look: {_command('describe-services', live)}; then: {_command('update-service', live, *back)}",
-        )
+def _detached(run: _Run, error: PipelineError) -> PipelineError:
+    """What to raise instead of an error that ends our part while ECS goes on."""
+    family = DisplacedError if isinstance(error, BusyError) else DetachedError
+    if run.back is not None:
+        return family(f"{error.message} – detached: {run.back.broken_off}", hint=run.back.look)
+    goes_on = f"ECS goes on with {short(run.definition)} without us"
+    return family(
+        f"{error.message} – detached, {'still running' if run.deployment else 'perhaps running'}: {goes_on}",
+        hint=f"{error.hint}; then run the same command again: it finds this deployment and follows it",
+    )
 
 
 def _first_count(spec: DeploySpec, live: ServiceState) -> int | None:
@@ -363,7 +325,7 @@ def _first_count(spec: DeploySpec, live: ServiceState) -> int | None:
         return spec.desired
     raise ConfigurationError(
         f"{live.arn} is scaled to zero, although {short(spec.last_good.task_definition)} is on record as running there",
-        hint=f"scale it up first: {_command('update-service', live, '--desired-count', str(spec.desired))}",
+        hint=f"scale it up first: {aws_command('update-service', live, '--desired-count', str(spec.desired))}",
     )
 
 
@@ -376,12 +338,6 @@ def _before_us(calls: Calls, live: ServiceState, spec: DeploySpec, ours: str) ->
         return None
     known = found.digests or calls.digests_of(found.task_definition, spec.container)
     return replace(found, digests=known)
-
-
-def _command(verb: str, live: ServiceState, *arguments: str) -> str:
-    cluster = live.arn.rsplit(":", 1)[-1].split("/")[1]
-    which = ["--services" if verb == "describe-services" else "--service", live.arn]
-    return " ".join(["aws ecs", verb, "--cluster", cluster, *which, *arguments])
 
 
 def _ended(command: str, end: OneOff) -> str:

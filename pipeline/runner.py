@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from pipeline.errors import BusyError, PipelineError, UnfitError
+from pipeline.errors import BusyError, PipelineError, ShortCredentialError, UnfitError
 from pipeline.model.evidence import Evidence, Statement
 from pipeline.model.gate import Judgement, judge, judge_rollback
 from pipeline.model.policy import GatePolicy, Override, Requirement
@@ -52,7 +52,7 @@ class _Attempt:
     candidate: Candidate
     plan: str
     started: datetime
-    admitted: Mapping[str, Evidence]
+    admitted: Mapping[str, Evidence] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     forced: tuple[Reason, ...] = ()
 
@@ -72,6 +72,16 @@ class _Gatekeeper:
         if policy is None:
             return Judgement(Verdict(stage, Outcome.PASSED))
         return self._judge(candidate, policy)
+
+    def admit(self, asked: _Attempt, override: Override | None) -> _Attempt | Verdict:
+        """The attempt with what the gate says of it now, else its refusal."""
+        judgement = self.admission(asked.stage.name, asked.candidate)
+        verdict, firm = judgement.verdict, judgement.firm
+        if not verdict.passed and (override is None or firm):
+            reasons = (*firm, *verdict.reasons) if override else verdict.reasons
+            return replace(verdict, reasons=tuple(dict.fromkeys(reasons)))
+        attempt = replace(asked, admitted=judgement.accepted, facts=_facts_of(judgement), forced=())
+        return _forced(attempt, override, verdict) if not verdict.passed and override else attempt
 
     def own_record(self, stage: Stage, plan: str, candidate: Candidate) -> Judgement:
         policy = self.rules.standing[stage.name]
@@ -141,18 +151,22 @@ class Runner:
         started = self.clock.now()
         progress = self.observer.begin(stage.name)
         try:
-            judgement = self._gates.back_to(candidate, policy)
+            with stage.hold(candidate):
+                report = self._rolled_back(stage, candidate, policy, started, progress)
         except PipelineError as error:
             report = self._undecided(stage, started, error)
-        else:
-            if judgement.verdict.passed:
-                plan, facts = stage.plan(candidate).hash, _facts_of(judgement)
-                attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, facts)
-                report, _ = self._attempt(attempt, progress)
-            else:
-                report = self._report(stage, started, judgement.verdict)
         self.observer.end(report)
         return RunReport(self.run_id, (report,), candidate.image)
+
+    def _rolled_back(
+        self, stage: Stage, candidate: Candidate, policy: GatePolicy, started: datetime, progress: Progress
+    ) -> StageReport:
+        judgement = self._gates.back_to(candidate, policy)
+        if not judgement.verdict.passed:
+            return self._report(stage, started, judgement.verdict)
+        plan, facts = stage.plan(candidate).hash, _facts_of(judgement)
+        attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, facts)
+        return self._attempt(attempt, progress)[0]
 
     def refused(self, stage: str, environment: str, reasons: tuple[Reason, ...]) -> RunReport:
         """A run that was refused before any stage could begin."""
@@ -185,9 +199,24 @@ class Runner:
         before = self._before(stage, candidate, override, fresh=fresh)
         if not isinstance(before, _Attempt):
             return before
-        if before.forced:
-            progress.note(before.forced[0].text)
-        return self._attempt(before, progress)
+        try:
+            with stage.hold(candidate):
+                return self._held(before, override, progress)
+        except PipelineError as error:  # nothing was begun
+            return self._undecided(stage, before.started, error), candidate
+
+    def _held(
+        self, attempt: _Attempt, override: Override | None, progress: Progress
+    ) -> tuple[StageReport, Candidate]:
+        """Runs it and records how it ended. Whoever was waited for may have changed what the gate says."""
+        if attempt.stage.environment:
+            again = self._gates.admit(attempt, override)
+            if isinstance(again, Verdict):
+                return self._report(attempt.stage, attempt.started, again), attempt.candidate
+            attempt = again
+        if attempt.forced:
+            progress.note(attempt.forced[0].text)
+        return self._attempt(attempt, progress)
 
     def _before(
         self, stage: Stage, candidate: Candidate, override: Override | None, *, fresh: bool
@@ -198,26 +227,18 @@ class Runner:
             plan = stage.plan(candidate).hash
             if not fresh and (reused := self._reuse(stage, plan, candidate, started)):
                 return reused
-            judgement = self.admission(stage.name, candidate)
+            admitted = self._gates.admit(_Attempt(stage, candidate, plan, started), override)
         except PipelineError as error:
             return self._undecided(stage, started, error), candidate
-        verdict, firm = judgement.verdict, judgement.firm
-        if not verdict.passed and (override is None or firm):
-            reasons = (*firm, *verdict.reasons) if override else verdict.reasons
-            verdict = replace(verdict, reasons=tuple(dict.fromkeys(reasons)))
-            return self._report(stage, started, verdict), candidate
-        attempt = _Attempt(stage, candidate, plan, started, judgement.accepted, _facts_of(judgement))
-        if not verdict.passed and override:
-            return _forced(attempt, override, verdict)
-        return attempt
+        if isinstance(admitted, Verdict):
+            return self._report(stage, started, admitted), candidate
+        return admitted
 
     def _attempt(self, attempt: _Attempt, progress: Progress) -> tuple[StageReport, Candidate]:
         try:
             result = attempt.stage.run(attempt.candidate, progress)
-        except (
-            BusyError,
-            UnfitError,
-        ) as error:  # it never began, so it takes nothing away from what is on record
+        except (BusyError, UnfitError, ShortCredentialError) as error:
+            # it never began, so it takes nothing away from what is on record
             return self._undecided(attempt.stage, attempt.started, error), attempt.candidate
         except PipelineError as error:
             report = self._undecided(attempt.stage, attempt.started, error)

@@ -22,6 +22,7 @@ from pipeline.adapters.table import Table
 from pipeline.clouds import Cloud, table_name
 from pipeline.config import Settings
 from pipeline.errors import PipelineError
+from pipeline.fencing import RunLease
 from pipeline.glance import Glance, glance
 from pipeline.logbook import Logbook
 from pipeline.model.digest import Digest, ImageRef
@@ -94,9 +95,9 @@ class Session:
         return Records(self.settings, self.signing, cloud.registry, cloud.login, self.state, self.run_id)
 
     @cached_property
-    def lease(self) -> DynamoLease:
+    def lease(self) -> RunLease:
         """Who may change an environment."""
-        return DynamoLease(self._table, SystemClock(), say=self.terminal.say)
+        return RunLease(DynamoLease(self._table, SystemClock(), say=self.terminal.say))
 
     @cached_property
     def log(self) -> DynamoDeploymentLog:

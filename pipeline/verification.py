@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.errors import UndecidedError
 from pipeline.model.deployment import Check, DeploySpec
 from pipeline.model.probe import Mark, Phase, ProbeSummary, judge_probe, summarise
 from pipeline.model.rollout import Observation, RolloutPolicy
@@ -200,7 +201,11 @@ class Verification:
         return None
 
     def _alarmed(self) -> Reason | None:
-        firing = self._firing()
+        """An alarm that was there when the rollout began and is not any more speaks against it: nobody would know."""
+        try:
+            firing = self._firing()
+        except UndecidedError as error:
+            return Reason(error.message, error.hint)
         if not firing:
             return None
         text = f"firing during the bake: {', '.join(firing)}"

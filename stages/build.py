@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,10 @@ class BuildStage:
         if self.registry.resolve(image.repository, str(image.digest)) is None:
             return Verdict(self.name, Outcome.REFUSED, (Reason(f"{image} is gone from the registry"),))
         return self._verdict([*self._findings(), *self._weigh(self.registry.image_facts(image))])
+
+    def hold(self, candidate: Candidate) -> AbstractContextManager[object]:  # noqa: ARG002 – the protocol's signature
+        """Nothing that others use is changed."""
+        return nullcontext()
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Builds and pushes. A finding of the linter, or an image over its size, is REFUSED."""

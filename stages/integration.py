@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ class IntegrationStage:
     def standing(self, candidate: Candidate) -> Verdict:  # noqa: ARG002 – the protocol's signature
         """A test that passed has passed."""
         return Verdict(self.name, Outcome.PASSED)
+
+    def hold(self, candidate: Candidate) -> AbstractContextManager[object]:  # noqa: ARG002 – the protocol's signature
+        """Nothing that others use is changed."""
+        return nullcontext()
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Runs the suite against the candidate."""

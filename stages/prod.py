@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pipeline.model.verdict import Verdict
-from pipeline.ports import Candidate, Plan, Progress, StageResult
+from pipeline.ports import Candidate, Held, Plan, Progress, StageResult
 from stages.deployment import Environment
 
 
@@ -37,8 +38,12 @@ class ProdStage:
         """Production still serves the candidate."""
         return self.target.serves(candidate)
 
+    def hold(self, candidate: Candidate) -> AbstractContextManager[Held]:
+        """Holds the environment's lease."""
+        digest = candidate.ref.digest
+        return self.target.held(f"rollout of {digest.short}", str(digest))
+
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out, verifies through the load balancer."""
-        digest = candidate.ref.digest
-        with self.target.held(f"rollout of {digest.short}", str(digest)) as held:
+        with self.hold(candidate) as held:
             return self.target.deploy(candidate, held, progress).result

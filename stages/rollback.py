@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from pipeline.model.verdict import Outcome, Verdict
-from pipeline.ports import Candidate, Plan, Progress, StageResult
+from pipeline.ports import Candidate, Held, Plan, Progress, StageResult
 from stages.deployment import Environment
 
 
@@ -41,9 +42,13 @@ class RollbackStage:
         """A rollback is asked for by a person, and never taken as done."""
         return Verdict(self.name, Outcome.UNDECIDED)
 
+    def hold(self, candidate: Candidate) -> AbstractContextManager[Held]:
+        """Holds the environment's lease."""
+        digest = candidate.ref.digest
+        return self.target.held(f"rollback to {digest.short}", str(digest))
+
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out and verifies, as any rollout."""
-        digest = candidate.ref.digest
-        with self.target.held(f"rollback to {digest.short}", str(digest)) as held:
+        with self.hold(candidate) as held:
             result = self.target.restore(candidate, self.definition, held, progress).result
         return replace(result, facts={**result.facts, "reason": self.reason, "by": self.by})

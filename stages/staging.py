@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,16 @@ class StagingStage:
         """What was measured stays measured, whatever staging runs now."""
         return Verdict(self.name, Outcome.PASSED)
 
+    def hold(self, candidate: Candidate) -> AbstractContextManager[Held]:
+        """Holds the environment's lease."""
+        digest = candidate.ref.digest
+        return self.target.held(f"rollout and load of {digest.short}", str(digest))
+
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Checks the locustfile, rolls out, rehearses the way back, loads, judges."""
         progress.step("checking the locustfile")
         self.generator.check(self.load.shape.locustfile)
-        digest = candidate.ref.digest
-        with self.target.held(f"rollout and load of {digest.short}", str(digest)) as held:
+        with self.hold(candidate) as held:
             deployed = self.target.deploy(candidate, held, progress)
             facts: dict[str, Any] = {"deployment": dict(deployed.facts)}
             if not deployed.verdict.passed:

@@ -32,7 +32,7 @@ def finish(
 
 
 def describe(report: RunReport, command: str, environment: str = "") -> dict[str, Any]:
-    """The JSON answer of `run`, `stage` and `promote` (docs/reference/cli.md)."""
+    """The JSON answer of `run`, `stage`, `promote` and `rollback` (docs/reference/cli.md)."""
     document = {
         "command": command,
         "outcome": report.outcome.value,
@@ -43,11 +43,11 @@ def describe(report: RunReport, command: str, environment: str = "") -> dict[str
         "environment": environment,
         "stages": [_stage(stage) for stage in report.stages],
     }
-    return {**document, **_rollout(report)} if command == "promote" else document
+    return {**document, **_rollout(report)} if command in ("promote", "rollback") else document
 
 
 def _rollout(report: RunReport) -> dict[str, Any]:
-    """What a `promote` adds: the digest before, the deployment and the probe; None where there was none."""
+    """What `promote` and `rollback` add: the digest before, the deployment and the probe; None where there was none."""
     stage = report.stages[-1] if report.stages else None
     facts = stage.facts.get("deployment", {}) if stage else {}
     outcome = facts.get("outcome") or (_broken_off(stage) if stage else "")
@@ -65,7 +65,7 @@ def _broken_off(stage: StageReport) -> str:
     if stage.error_code is ExitCode.STUCK:
         return "stuck"
     left = any("detached" in reason.text for reason in stage.reasons)
-    return "detached" if left and stage.error_code is ExitCode.UNAVAILABLE else ""
+    return "detached" if left and stage.error_code in (ExitCode.UNAVAILABLE, ExitCode.BUSY) else ""
 
 
 def describe_tenure(tenure: Tenure) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import Any
 
 from pipeline.model.deployment_log import Ending, LogEntry
 from pipeline.model.evidence import Evidence
+from pipeline.model.rules import was_left
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
-    """One deployment. `outcome` is an `Ending`'s value, or the record's result where nothing more is known.
+    """One deployment. `outcome` is an `Ending`'s value, or the record's result where nothing more is known; `left`: no
+    deployment, but a person's word that the environment went back from this digest.
 
     `recorded` is the result in the signed record (PASSED, FAILED, UNDECIDED) and `evidence` its id; both are empty
     where only the log tells of it: killed, detached, given way. What the log does not know of is empty or None.
@@ -49,6 +51,9 @@ def merge(
     logged: dict[tuple[str, str], LogEntry] = {(entry.run, entry.digest): entry for entry in entries}
     lines = []
     for record in records:
+        if was_left(record):
+            lines.append(_left(record))
+            continue
         entry = logged.pop((record.statement.run, str(record.subject)), None)
         lines.append(_recorded(record, entry, signers.get(record.signer, "")))
     lines += map(_logged, logged.values())
@@ -68,6 +73,21 @@ def _logged(entry: LogEntry) -> HistoryLine:
         failed=entry.failed,
         previous=entry.previous,
         forced=entry.forced,
+    )
+
+
+def _left(record: Evidence) -> HistoryLine:
+    statement = record.statement
+    return HistoryLine(
+        run=statement.run,
+        digest=str(record.subject),
+        outcome="left",
+        who=str(statement.facts.get("by", "")),
+        started=statement.started,
+        finished=statement.finished,
+        recorded=statement.result,
+        evidence=record.id,
+        reason=str(statement.facts.get("reason", "")),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,16 +10,20 @@ from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence
 from pipeline.model.gate import Judgement, judge_rollback
 from pipeline.model.policy import GatePolicy
-from pipeline.model.rules import age_order
+from pipeline.model.rules import age_order, was_left
 from pipeline.model.verdict import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The deployment to go back to, None where there is none, and what was passed over on the way, newest first."""
+    """The deployment to go back to, None where there is none, and what was passed over on the way, newest first.
+
+    `resumed`: a rollback to it was begun, and never seen to end well.
+    """
 
     target: Evidence | None
     passed_over: tuple[Reason, ...] = ()
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +37,55 @@ class _Known:
         return self.judgement.accepted.get("prod")
 
 
+def leaving(pinned: Digest | None, running: frozenset[Digest]) -> frozenset[Digest]:
+    """What a rollback goes away from: what the service is told to run, else (no digest is pinned) what it runs.
+
+    While a rollout is under way or has come to a halt, the old tasks run as well, and they are what is gone back to.
+    """
+    return frozenset({pinned}) if pinned else running
+
+
 def choose(
     found: Iterable[tuple[Digest, Collected]],
     policy: GatePolicy,
     now: datetime,
-    running: frozenset[Digest] = frozenset(),
+    left: frozenset[Digest] = frozenset(),
 ) -> Choice:
     """The newest digest whose last deployment to `policy.environment` was good and that nothing bars.
 
-    What is `running` is left out: going back to it changes nothing. A digest that was rolled out well and failed
-    there later, was rolled back from there, is revoked or quarantined is passed over, with the reason.
+    What is `left` is not gone back to. A digest that was rolled out well and failed
+    there later, was rolled back from there, is revoked or quarantined is passed over, with the reason. Where what is
+    `left` is itself what a rollback was begun to, that one is taken up: asked for twice it is still one rollback.
     """
     known = [each for subject, collected in found for each in _known(subject, collected, policy, now)]
     passed_over: list[Reason] = []
+    if begun := next((each.good for each in known if each.subject in left and _begun(each, known)), None):
+        return Choice(begun, resumed=True)
     for each in sorted(known, key=lambda each: age_order(each.last), reverse=True):
-        if each.subject in running:
+        if each.subject in left:
             continue
         reasons = tuple(_against(each))
         if each.good and not reasons:
             return Choice(each.good, tuple(passed_over))
         passed_over.extend(reasons)
     return Choice(None, tuple(passed_over))
+
+
+def last_good(
+    found: Iterable[tuple[Digest, Collected]],
+    told: Digest | None,
+    collected: Callable[[Digest], Collected],
+    policy: GatePolicy,
+    now: datetime,
+) -> Evidence | None:
+    """The last good deployment: the first good one of `found`, or that of `told` where it came later.
+
+    `found` is read no further than it has to be. Its order is by tags, and a tag may be lacking: only records count.
+    """
+    singly = (choose([each], policy, now).target for each in found)
+    first = next(filter(None, singly), None)
+    ours = choose([(told, collected(told))], policy, now).target if told else None
+    return max(filter(None, (first, ours)), key=age_order, default=None)
 
 
 def named(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Choice:
@@ -74,6 +106,14 @@ def _known(subject: Digest, collected: Collected, policy: GatePolicy, now: datet
     judgement = judge_rollback(subject, collected, policy, now)
     if judgement.last:
         yield _Known(subject, judgement, judgement.last)
+
+
+def _begun(each: _Known, known: Sequence[_Known]) -> bool:
+    """Whether something was left for it after it last ran well: what is left is marked before the rollout begins."""
+    good = each.good if each.judgement.verdict.passed else None
+    marks = [one.last.statement for one in known if was_left(one.last)]
+    named = [mark for mark in marks if mark.facts.get("to") == str(each.subject)]
+    return good is not None and any(mark.finished > good.statement.finished for mark in named)
 
 
 def _against(known: _Known) -> Iterator[Reason]:

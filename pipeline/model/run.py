@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -65,3 +65,9 @@ class RunReport:
     def exit_code(self) -> ExitCode:
         """The last stage's exit code."""
         return self.stages[-1].exit_code if self.stages else ExitCode.UNDECIDED
+
+    def marred(self, reason: Reason, code: ExitCode) -> RunReport:
+        """The same with something undone after its last stage, which therefore counts as undecided."""
+        *before, last = self.stages
+        last = replace(last, outcome=Outcome.UNDECIDED, reasons=(*last.reasons, reason), error_code=code)
+        return replace(self, stages=(*before, last))

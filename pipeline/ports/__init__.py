@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -99,6 +100,14 @@ class Stage(Protocol):
 
     def standing(self, candidate: Candidate) -> Verdict:
         """Whether what a PASSED record of this stage says is still so in the world (image there, service runs it)."""
+        ...
+
+    def hold(self, candidate: Candidate) -> AbstractContextManager[object]:
+        """Keeps others from what it changes, if that is anything, until the block ends.
+
+        The runner judges, runs and records inside; `run` may ask for it once more. Raises BusyError when others have
+        it.
+        """
         ...
 
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.errors import BusyError
-from pipeline.fencing import FencedService
+from pipeline.fencing import FencedService, RunLease
 from pipeline.model.lease import Claim
 from pipeline.ports import Service
 from tests.fakes.clock import FakeClock
@@ -78,3 +78,19 @@ def test_looking_asks_nobody(name: str) -> None:
     assert answer == LOOKS[name](direct)  # type: ignore[arg-type]
     assert isinstance(held, FakeHeld)
     assert held.checks == 0
+
+
+def test_one_run_has_one_lease_however_often_it_asks() -> None:
+    lease = FakeLease(FakeClock())
+    ours = RunLease(lease)
+    with ours.hold("prod", CLAIM) as outer:
+        with ours.hold("prod", Claim("anne", "run-1", "within it")) as inner:
+            assert inner is outer
+        assert ours.tenure("prod") == lease.tenure("prod")
+        assert lease.seats["prod"].held, "the inner block's end frees nothing"
+        with pytest.raises(BusyError), RunLease(lease).hold("prod", CLAIM):
+            pass
+    assert ours.tenure("prod") is None
+    with ours.hold("prod", CLAIM) as again:
+        assert again.fence == outer.fence + 1
+    assert ours.clear("prod", CLAIM) is None

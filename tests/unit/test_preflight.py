@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ExitCode, UnavailableError, UnfitError
+from pipeline.errors import ExitCode, ShortCredentialError, UnfitError
 from pipeline.model.check import Check, State
 from pipeline.model.prediction import Prediction
 from pipeline.model.preflight import CREDENTIAL
@@ -46,7 +46,8 @@ def test_everything_that_is_wrong_is_in_one_error() -> None:
 
 def test_a_credential_alone_is_not_a_matter_of_configuration() -> None:
     error = replace(PREVIEW, checks=(OK, EXPIRED)).error
-    assert isinstance(error, UnavailableError)
+    assert isinstance(error, ShortCredentialError)
+    assert error.exit_code is ExitCode.UNAVAILABLE
 
 
 def test_what_goes_into_the_record() -> None:

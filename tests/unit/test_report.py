@@ -120,12 +120,20 @@ def test_a_promotion_tells_what_ran_before_the_deployment_and_the_probe() -> Non
     [
         (ExitCode.STUCK, "going back failed", "stuck"),
         (ExitCode.UNAVAILABLE, "Rate exceeded – detached, still running: ECS goes on", "detached"),
+        (ExitCode.BUSY, "the lease is lost – detached, still running: ECS goes on", "detached"),
     ],
 )
 def test_a_promotion_that_was_broken_off_says_how(code: ExitCode, text: str, outcome: str) -> None:
     found = promoted(replace(STAGING, facts={}, error_code=code, reasons=(Reason(text),)))
     assert found["deployment"] == {"id": "", "outcome": outcome, "healthy_at": None, "drained_at": None}
     assert (found["previous"], found["probe"]) == ("", None)
+
+
+def test_a_rollback_tells_what_a_promotion_does() -> None:
+    facts = {"deployment": "ecs-svc/3", "outcome": "succeeded", "previous_digests": ["sha256:" + "c" * 64]}
+    stage = replace(STAGING, name="rollback", facts={"deployment": facts})
+    found = describe(RunReport("run-1", (stage,), IMAGE), "rollback", "prod")
+    assert (found["previous"], found["deployment"]["id"]) == ("sha256:" + "c" * 64, "ecs-svc/3")
 
 
 @pytest.mark.parametrize("code", [ExitCode.UNAVAILABLE, ExitCode.REFUSED])

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pipeline.errors import BusyError, ConfigurationError, CredentialError, StuckError, UnavailableError
+from pipeline.errors import (
+    BusyError,
+    ConfigurationError,
+    CredentialError,
+    DetachedError,
+    DetachedInterrupt,
+    DisplacedError,
+    PipelineError,
+    StuckError,
+    UnavailableError,
+)
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import Previous
@@ -336,6 +347,66 @@ def test_a_credential_that_expires_midway_is_not_waited_out() -> None:
     assert "detached, still running" in caught.value.message
     assert "renew it; then run the same command again" in caught.value.hint
     assert scene.took < 10
+
+
+def raises(error: PipelineError) -> Callable[..., Any]:
+    def refuse(*_arguments: object, **_named: object) -> Any:
+        raise error
+
+    return refuse
+
+
+def test_a_permission_that_is_lacking_after_the_update_detaches_and_says_so() -> None:
+    scene = Scene()
+    denied = ConfigurationError("elbv2:DescribeTargetHealth: not authorized", hint="allow it")
+    scene.ecs.after(3.0, lambda: setattr(scene.ecs, "states", raises(denied)))
+    with pytest.raises(DetachedError, match="not authorized – detached, still running") as caught:
+        scene.deploy()
+    assert caught.value.hint.startswith("allow it; then run the same command again")
+
+
+def test_an_api_that_falls_silent_on_the_way_back_does_not_tell_to_deploy_the_failed_one_again() -> None:
+    scene = Scene()
+    scene.ecs.breaker = False
+    before = scene.ecs.current
+    scene.ecs.behave(NEW, **BAD_IMAGES["exited"])
+    scene.ecs.behave(OLD, healthy_after=5_000.0)
+    scene.ecs.silent(30.0, 100_000.0)
+    with pytest.raises(DetachedError) as caught:
+        scene.deploy()
+    assert "failed alike" in caught.value.message
+    assert "going back to demo:1 is perhaps not done" in caught.value.message
+    assert "same command again" not in caught.value.hint
+    assert f"--task-definition {before}" in caught.value.hint
+
+
+def test_an_interrupt_on_the_way_back_says_what_is_perhaps_not_done() -> None:
+    scene = Scene()
+    scene.ecs.breaker = False
+    scene.ecs.behave(NEW, **BAD_IMAGES["exited"])
+    scene.ecs.behave(OLD, healthy_after=5_000.0)
+    scene.ecs.after(30.0, _interrupt)
+    with pytest.raises(DetachedInterrupt):
+        scene.deploy()
+    assert "going back to demo:1 is perhaps not done" in scene.said.notes[-1]
+
+
+def test_a_lease_that_is_lost_before_the_update_has_begun_nothing() -> None:
+    scene = Scene()
+    scene.ecs.update = raises(BusyError("cleared by bert", hint="look"))  # type: ignore[method-assign]
+    with pytest.raises(BusyError, match="cleared by bert"):
+        scene.deploy()
+
+
+def test_a_lease_that_is_lost_after_the_update_is_no_rollout_that_never_began() -> None:
+    scene = Scene()
+    scene.ecs.breaker = False
+    scene.ecs.behave(NEW, **BAD_IMAGES["exited"])
+    lost = raises(BusyError("cleared by bert", hint="look"))
+    scene.ecs.after(0.5, lambda: setattr(scene.ecs, "update", lost))
+    with pytest.raises(DisplacedError, match="cleared by bert – detached: 2 tasks failed alike"):
+        scene.deploy()
+    assert len(scene.ecs.updates) == 1
 
 
 def test_an_api_that_is_silent_from_the_start_has_nothing_to_detach_from() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,10 +11,13 @@ from pipeline.errors import (
     BusyError,
     ExitCode,
     PipelineError,
+    ShortCredentialError,
     UnavailableError,
     UndecidedError,
     UnfitError,
 )
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.evidence import Collected
 from pipeline.model.limits import Limit
 from pipeline.model.policy import Approval, GatePolicy, Override, Requirement
 from pipeline.model.run import RunReport, StageReport
@@ -40,6 +44,15 @@ class FakeStage:
     error_code: ExitCode | None = None
     begins: bool = True
     runs: int = 0
+    waited_for: Callable[[], None] = lambda: None
+    holds: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def hold(self, candidate: Candidate) -> Iterator[None]:
+        self.waited_for()
+        self.holds.append("held")
+        yield
+        self.holds.append("free")
 
     def plan(self, candidate: Candidate) -> Plan:
         if self.plan_error:
@@ -63,6 +76,20 @@ class Lines:
     def step(self, text: str) -> None: ...
     def share(self, done: float, text: str) -> None: ...
     def note(self, text: str) -> None: ...
+
+
+@dataclass
+class Recording:
+    """A store whose records go through `attach`."""
+
+    store: MemoryEvidenceStore
+    attach: Callable[..., str]
+
+    def collect(self, subject: ImageRef) -> Collected:
+        return self.store.collect(subject)
+
+    def subjects(self) -> Sequence[Digest]:
+        return self.store.subjects()
 
 
 class Watching:
@@ -150,6 +177,44 @@ def test_what_was_refused_before_it_began_is_told_and_leaves_no_record(world: Wo
     assert (report.exit_code, report.stages[0].evidence) == (ExitCode.REFUSED, "")
     assert report.stages[0].reasons == (Reason("prod says so", "do this"),)
     assert report.stages[0].facts == {"n": 2}
+    assert world.store.collect(IMAGE) == before
+
+
+def test_what_became_known_while_somebody_was_waited_for_counts(world: World) -> None:
+    world.run("build", "integration", "staging")
+    prod = world.stages["prod"]
+    prod.environment = "prod"
+    prod.waited_for = lambda: world.says("quarantine", "FAILED", reason="it eats orders")
+    report = world.run("prod", built=True)
+    assert (report.exit_code, prod.runs) == (ExitCode.REFUSED, 0)
+    assert "it eats orders" in report.stages[0].reasons[0].text
+    assert report.stages[0].evidence == "", "nothing was begun"
+
+
+def test_an_environment_is_held_until_its_record_is_written(world: World) -> None:
+    world.run("build", "integration", "staging")
+    prod = world.stages["prod"]
+    attach = world.store.attach
+
+    def noted(*arguments: Any) -> str:
+        prod.holds.append("recorded")
+        return attach(*arguments)
+
+    runner = replace(world.runner(), evidence=Recording(world.store, noted))
+    runner.run(Candidate(Source("c" * 40), IMAGE), only=("prod",))
+    assert prod.holds == ["held", "recorded", "free"]
+
+
+def test_an_environment_that_cannot_be_held_leaves_no_record(world: World) -> None:
+    world.run("build", "integration", "staging")
+    before = world.store.collect(IMAGE)
+
+    def broken() -> None:
+        raise UnavailableError("the table of leases does not answer", hint="wait")
+
+    world.stages["prod"].waited_for = broken
+    report = world.run("prod", built=True)
+    assert (report.exit_code, world.stages["prod"].runs) == (ExitCode.UNAVAILABLE, 0)
     assert world.store.collect(IMAGE) == before
 
 
@@ -438,7 +503,12 @@ def test_a_try_that_never_began_takes_nothing_away_from_what_is_on_record(world:
 
 
 @pytest.mark.parametrize(
-    "error", [BusyError("held by run 7", hint="wait"), UnfitError("no log group", hint="create it")]
+    "error",
+    [
+        BusyError("held by run 7", hint="wait"),
+        UnfitError("no log group", hint="create it"),
+        ShortCredentialError("the credential ends in 20 s", hint="renew it"),
+    ],
 )
 def test_neither_a_held_nor_an_unfit_environment_takes_anything_away(
     world: World, error: PipelineError

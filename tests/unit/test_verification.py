@@ -318,3 +318,12 @@ def test_alarms_that_cannot_be_asked_are_waited_for_and_then_decide_nothing() ->
     with pytest.raises(UnavailableError, match="detached, still running"):
         scene.deploy(alarms=(ALARM,))
     assert scene.ecs.running() == {str(NEW)}
+
+
+def test_an_alarm_that_is_deleted_during_the_bake_takes_the_rollout_back() -> None:
+    scene = Scene(stay_up=60.0)
+    scene.when_it_serves(20.0, scene.alarms.states.clear)
+    result = scene.deploy(alarms=(ALARM,))
+    assert result.outcome is RolloutOutcome.ROLLED_BACK
+    assert f"no alarm {ALARM}" in result.reasons[0].text
+    assert scene.ecs.running() == {str(OLD)}

@@ -119,3 +119,12 @@ def test_the_newest_comes_first_up_to_the_limit() -> None:
         entries, [recorded("run-1", {"deployment": deployment(started_at=at(100).isoformat())})], {}, 3
     )
     assert [line.run for line in lines] == ["run-3", "run-2", "run-1"]
+
+
+def test_what_was_left_is_told_as_such_by_whom_and_why() -> None:
+    said = {"reason": "it charges twice", "by": "anne", "to": BEFORE}
+    left = statement_of(
+        "rollback", environment="prod", result="FAILED", started=NOON, finished=NOON, facts=said
+    )
+    line = only(record=Evidence(DIGEST, "sha256:1", left, KEY))
+    assert (line.outcome, line.who, line.reason) == ("left", "anne", "it charges twice")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence, Statement
 from pipeline.model.policy import GatePolicy, Trust
-from pipeline.model.rollback import Choice, choose
+from pipeline.model.rollback import Choice, choose, last_good, leaving
 
 NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
 KEY = "SHA256:" + "C" * 43
@@ -47,6 +47,70 @@ def test_the_newest_good_deployment_that_does_not_run_now_is_chosen() -> None:
     assert target(chosen(*history, running="c")) == "b"
     assert target(chosen(*history)) == "c"
     assert target(chosen(*history, running="cb")) == "a"
+
+
+def test_a_rollout_that_came_to_a_halt_is_left_for_what_ran_before_it() -> None:
+    both = frozenset({digest("b"), digest("c")})
+    assert leaving(digest("c"), both) == {digest("c")}
+    assert leaving(None, both) == both, "a definition with a tag tells nothing"
+    history = (said("a", 30), said("b", 20))
+    assert (
+        target(chosen(*history, running="".join(left.hex[0] for left in leaving(digest("c"), both)))) == "b"
+    )
+
+
+def marked(letter: str, hours: float, to: str) -> Evidence:
+    return said(letter, hours, "FAILED", "rollback", facts={"to": str(digest(to)), "reason": "charges twice"})
+
+
+def test_a_rollback_that_was_killed_is_taken_up_and_brings_back_nothing_it_left() -> None:
+    killed = (said("a", 40), said("b", 30), said("c", 20), marked("c", 2, to="b"))
+    assert (target(chosen(*killed, running="b")), chosen(*killed, running="b").resumed) == ("b", True)
+    detached = (*killed, said("b", 1, "UNDECIDED", "rollback"))
+    assert (target(chosen(*detached, running="b")), chosen(*detached, running="b").resumed) == ("b", True)
+
+
+def test_a_rollback_that_ended_well_is_not_taken_up_but_followed_by_another() -> None:
+    done = (
+        said("a", 40),
+        said("b", 30),
+        said("c", 20),
+        marked("c", 2, to="b"),
+        said("b", 1, stage="rollback"),
+    )
+    assert (target(chosen(*done, running="b")), chosen(*done, running="b").resumed) == ("a", False)
+
+
+def test_a_rollback_that_was_killed_before_it_changed_anything_leads_to_the_same_digest() -> None:
+    marked_only = (said("a", 40), said("b", 30), said("c", 20), marked("c", 2, to="b"))
+    assert target(chosen(*marked_only, running="c")) == "b"
+
+
+def test_what_is_quarantined_meanwhile_is_not_taken_up() -> None:
+    kept_out = said("b", 1, "FAILED", "quarantine", environment="", facts={"reason": "leaks"})
+    history = (said("a", 40), said("b", 30), said("c", 20), marked("c", 2, to="b"), kept_out)
+    assert target(chosen(*history, running="b")) == "a"
+
+
+def good_last(tagged: str, told: str, *records: Evidence) -> str:
+    def kept(subject: Digest) -> Collected:
+        return Collected(tuple(each for each in records if each.subject == subject))
+
+    found = [(digest(letter), kept(digest(letter))) for letter in tagged]
+    good = last_good(found, digest(told) if told else None, kept, POLICY, NOW)
+    return good.subject.hex[0] if good else ""
+
+
+def test_the_last_good_one_is_the_first_by_its_tags_that_is_on_record_as_good() -> None:
+    history = (said("a", 30), said("b", 20), said("c", 10, "FAILED"))
+    assert good_last("cba", "", *history) == "b"
+    assert good_last("c", "", *history) == ""
+
+
+def test_a_release_that_got_no_tag_is_the_last_good_one_all_the_same() -> None:
+    history = (said("a", 30), said("b", 20))
+    assert good_last("a", "b", *history) == "b"
+    assert good_last("a", "c", *history) == "a", "what is told to run is on no record"
 
 
 def test_what_never_worked_there_is_not_chosen_whatever_ran_last() -> None:
