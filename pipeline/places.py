@@ -141,6 +141,7 @@ class Place:
             environment=self._environment,
             secrets=self.own.secrets,
             alarms=self.own.rollout.alarms,
+            strategy=self.own.rollout.declared,
             stay_up=self.own.rollout.bake,
             first=self.own.desired,
             before=" ".join(before.command) if before else "",
@@ -154,8 +155,8 @@ class Place:
     def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
         """Looks at what a rollout needs, and says how long it should take; returns that for the record.
 
-        Raises UnfitError with everything that is wrong, ShortCredentialError when only the credential is. Where the service
-        has or gets the image already, nothing is begun and nothing is asked.
+        Raises UnfitError with everything that is wrong, ShortCredentialError when only the credential is. Where the
+        service has or gets the image already, nothing is begun and nothing is asked.
         """
         preview = self.preview(candidate.ref)
         if preview.underway:
