@@ -28,9 +28,9 @@ __all__ = ["Preflight", "Preview", "Wish"]
 class Wish:
     """What pipeline.toml wants of an environment.
 
-    `environment` gives the variables for an image and its labels; `secrets` are names or ARNs by variable. `strategy` is
-    what is declared of ECS's own, `stay_up` is in seconds, `first` the number of tasks of a first rollout, `before` the
-    command that runs first.
+    `environment` gives the variables for an image and its labels; `secrets` are names or ARNs by variable. `strategy`
+    is what is declared of ECS's own, `stay_up` is in seconds, `first` the number of tasks of a first rollout, `before`
+    the command that runs first.
     """
 
     environment: Callable[[ImageRef, Mapping[str, str]], Mapping[str, str]]
