@@ -66,6 +66,11 @@ class Environment:
         deployed = self._deploy(candidate, self.spec(candidate), held, progress)
         return replace(deployed, facts={**deployed.facts, **expected, "order": dict(order.facts)})
 
+    def go_back(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
+        """As `restore`, at once: what is in progress is what is gone back from, and it may never end by itself."""
+        spec = replace(self.spec(candidate), definition=definition, before=(), supersedes=True)
+        return self._deploy(candidate, spec, held, progress)
+
     def restore(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
         """Rolls out what ran here before, by the task definition it ran with where `definition` names it.
 

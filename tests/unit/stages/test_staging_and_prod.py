@@ -70,11 +70,13 @@ class FakeRollout:
     targets: Targets | None = field(default_factory=Targets)
     deployed: list[ImageRef] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
+    supersedes: list[bool] = field(default_factory=list)
     fails: dict[ImageRef, RolloutOutcome] = field(default_factory=dict)
 
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
         self.deployed.append(image)
         self.definitions.append(spec.definition)
+        self.supersedes.append(spec.supersedes)
         return RolloutResult(
             self.fails.get(image, self.outcome), (Reason("so it ended"),), "arn:aws:ecs:r:1:service/c/s"
         )
@@ -226,6 +228,7 @@ def test_a_rollback_runs_the_recorded_definition_and_says_who_and_why(world: Wor
     result = back(world)
     assert result.outcome is Outcome.PASSED
     assert world.rollout.definitions == ["arn:td:7"]
+    assert world.rollout.supersedes == [True], "what is in progress is what is gone back from"
     assert (result.facts["reason"], result.facts["by"]) == ("leaks", "ann")
     assert result.facts["deployment"]["outcome"] == "succeeded"
     assert world.held == ["rollback to " + "a" * 12, "free"]
@@ -348,6 +351,7 @@ def test_the_rollback_is_rehearsed_before_the_load_back_and_forward(world: World
     result = rehearsing(world, tmp_path, BEFORE)
     assert result.outcome is Outcome.PASSED
     assert world.rollout.deployed == [IMAGE, BEFORE, IMAGE]
+    assert world.rollout.supersedes == [False, False, False]
     rehearsal = result.facts["rehearsal"]
     assert rehearsal["digest"] == str(BEFORE.digest)
     assert (rehearsal["back"]["outcome"], rehearsal["again"]["outcome"]) == ("succeeded", "succeeded")
