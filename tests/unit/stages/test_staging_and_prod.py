@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ConfigurationError, ExitCode, UnfitError
+from pipeline.errors import (
+    BusyError,
+    ConfigurationError,
+    DetachedError,
+    DisplacedError,
+    ExitCode,
+    PipelineError,
+    StuckError,
+    UnavailableError,
+    UnfitError,
+)
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.lease import Claim
 from pipeline.model.limits import Limit
@@ -72,8 +82,11 @@ class FakeRollout:
     definitions: list[str] = field(default_factory=list)
     supersedes: list[bool] = field(default_factory=list)
     fails: dict[ImageRef, RolloutOutcome] = field(default_factory=dict)
+    error: PipelineError | None = None
 
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
+        if self.error:
+            raise self.error
         self.deployed.append(image)
         self.definitions.append(spec.definition)
         self.supersedes.append(spec.supersedes)
@@ -444,3 +457,18 @@ def test_what_was_expected_is_recorded_beside_what_happened(world: World) -> Non
     assert result.facts["deployment"]["predicted"] == {"healthy_s": 1.0}
     assert result.facts["deployment"]["outcome"] == "succeeded"
     assert "expected: at once" in progress.notes
+
+
+def test_an_outage_before_anything_is_changed_takes_nothing_from_the_record(world: World) -> None:
+    world.rollout.error = UnavailableError("ECS is down", hint="wait")
+    for result in (ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress()), back(world)):
+        assert (result.outcome, result.error_code) == (Outcome.UNDECIDED, ExitCode.UNAVAILABLE)
+        assert result.verdict.reasons == (Reason("ECS is down", "wait"),)
+        assert not result.began
+
+
+@pytest.mark.parametrize("family", [DetachedError, DisplacedError, StuckError, BusyError])
+def test_an_error_of_a_rollout_that_had_begun_goes_on(world: World, family: type[PipelineError]) -> None:
+    world.rollout.error = family("gone", hint="look")
+    with pytest.raises(family):
+        ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
