@@ -141,6 +141,7 @@ class Place:
             environment=self._environment,
             secrets=self.own.secrets,
             alarms=self.own.rollout.alarms,
+            strategy=self.own.rollout.declared,
             stay_up=self.own.rollout.bake,
             first=self.own.desired,
             before=" ".join(before.command) if before else "",

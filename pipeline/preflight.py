@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from pipeline.model.digest import ImageRef
 from pipeline.model.prediction import Prediction, predict, timing_of
 from pipeline.model.preflight import CREDENTIAL, check_all, refusals
 from pipeline.model.service import ServiceState, attachable
-from pipeline.model.strategy import Strategy, wanted_configuration
+from pipeline.model.strategy import UNDECLARED, Strategy, as_planned
 from pipeline.model.surroundings import Image, Secret, Surroundings, questions_of
 from pipeline.model.task_definition import definition_for, differs, digest_in
 
@@ -28,14 +28,15 @@ __all__ = ["Preflight", "Preview", "Wish"]
 class Wish:
     """What pipeline.toml wants of an environment.
 
-    `environment` gives the variables for an image and its labels; `secrets` are names or ARNs by
-    variable. `stay_up` is in seconds, `first` the number of tasks of a first rollout, `before` the command that runs
-    first, `strategy` what is declared of ECS's.
+    `environment` gives the variables for an image and its labels; `secrets` are names or ARNs by variable. `strategy`
+    is what is declared of ECS's own, `stay_up` is in seconds, `first` the number of tasks of a first rollout, `before`
+    the command that runs first.
     """
 
     environment: Callable[[ImageRef, Mapping[str, str]], Mapping[str, str]]
     secrets: Mapping[str, str] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
+    strategy: Strategy = UNDECLARED
     stay_up: float = 0.0
     first: int = 1
     before: str = ""
@@ -129,12 +130,11 @@ class Preflight:
         seen = self.account.look(asked, find)
         wanted = self._wanted(current, image, seen)
         wish = self.wish
-        configuration = wanted_configuration(wish.strategy, live.configuration, live.desired or wish.first)
-        service = {**live.raw, "deploymentConfiguration": configuration}
-        timing = timing_of(service, current, seen, stay_up=wish.stay_up, first=wish.first, before=wish.before)
+        planned = as_planned(live.raw, wish.strategy, live.desired or wish.first)
+        timing = timing_of(planned, current, seen, stay_up=wish.stay_up, first=wish.first, before=wish.before)
         prediction = predict(timing)
         intent = Intent(
-            service=live,
+            service=replace(live, raw=planned),
             definition=wanted if wanted is not None else current,
             container=self.service.container,
             image=image,

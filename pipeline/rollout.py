@@ -71,7 +71,8 @@ class Rollout:
         DisplacedError when the lease is lost, and StuckError when it failed and going back failed too. After Ctrl-C
         the deployment goes on, which is said (DetachedInterrupt), and the next call finds it.
         """
-        calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
+        policy = replace(self.policy, busy=Busy.SUPERSEDE) if spec.supersedes else self.policy
+        calls = Calls(self.service, self.targets, self.clock, policy, progress)
         witnesses = Witnesses(self.probe, self.traffic, self.alarms)
         verification = Verification(witnesses, calls, spec, str(image.digest))
         run = _Run(calls, verification, image, spec)

@@ -17,6 +17,7 @@ from pipeline.model.strategy import (
     shift_seconds,
     straight_back,
     strategy_of,
+    tells,
     to_send,
     wanted_configuration,
 )
@@ -55,7 +56,7 @@ def is_pending(calls: Calls, live: ServiceState) -> bool:
 def before_update(calls: Calls, live: ServiceState, desired: int) -> Ground:
     """Raises ConfigurationError when the service lacks what the strategy needs; nothing has changed then."""
     found = calls.service_deployments()
-    tells = bool(found) or bool(live.raw.get("currentServiceDeployment"))
+    told = bool(found) or tells(live.raw)
     if found is None:
         calls.progress.note(
             "ECS does not tell its service deployments here; the service's list of deployments decides "
@@ -64,15 +65,15 @@ def before_update(calls: Calls, live: ServiceState, desired: int) -> Ground:
     wanted = wanted_configuration(calls.policy.strategy, live.configuration, desired)
     strategy = strategy_of(wanted)
     kind = strategy.kind or Kind.ROLLING
-    if tells:
+    if told:
         check_traffic_can_shift(kind, live.raw)
     elif kind.shifts:
         calls.progress.note(
             f"strategy {kind.word}: the API tells no service deployments of {live.arn}; as far as it can be seen "
             "this is a rolling deployment, which is what the local cloud makes of it"
         )
-    shift = shift_seconds(strategy) if tells else 0.0
-    return Ground(to_send(wanted, live.configuration), _arns(found), _newest(found), tells, shift)
+    shift = shift_seconds(strategy) if told else 0.0
+    return Ground(to_send(wanted, live.configuration), _arns(found), _newest(found), told, shift)
 
 
 def before_following(calls: Calls, live: ServiceState, deployment: str, *, complete: bool) -> Ground:

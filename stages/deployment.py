@@ -7,7 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.errors import ExitCode
+from pipeline.errors import (
+    BusyError,
+    DetachedError,
+    DisplacedError,
+    ExitCode,
+    PipelineError,
+    ShortCredentialError,
+    StuckError,
+    UnfitError,
+)
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.order import Order
 from pipeline.model.service import Previous, TaskState, in_progress
@@ -22,6 +31,10 @@ _OUTCOMES: Mapping[RolloutOutcome, tuple[Outcome, ExitCode | None]] = {
     RolloutOutcome.BEFORE_FAILED: (Outcome.REFUSED, None),
     RolloutOutcome.SUPERSEDED: (Outcome.UNDECIDED, ExitCode.BUSY),
 }
+
+
+_BEGUN = DetachedError | DisplacedError | StuckError
+_KNOWN = BusyError | UnfitError | ShortCredentialError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +69,14 @@ class Environment:
         """Rolls out and verifies while the lease is ours, unless something newer runs.
 
         Raises UnfitError before anything is changed when something is not there that it needs; the other exceptions
-        are `Rollout.deploy`'s.
+        are those of `Rollout.deploy` once something has begun. What keeps it from beginning is its outcome.
         """
+        try:
+            return self._deployed(candidate, held, progress)
+        except PipelineError as error:
+            return self._not_begun(error)
+
+    def _deployed(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
         running = _running(_alive(self.rollout().service), self.container)
         order = self.order(candidate, running)
         if not order.verdict.passed:
@@ -66,14 +85,37 @@ class Environment:
         deployed = self._deploy(candidate, self.spec(candidate), held, progress)
         return replace(deployed, facts={**deployed.facts, **expected, "order": dict(order.facts)})
 
+    def go_back(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
+        """As `restore`, at once: what is in progress is what is gone back from, and it may never end by itself."""
+        return self._restored(candidate, definition, held, progress, supersedes=True)
+
     def restore(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
         """Rolls out what ran here before, by the task definition it ran with where `definition` names it.
 
         Older is what is wanted here: the order is not asked. Nor is the command before a rollout run: an old image's
-        migration knows nothing of a newer schema. The exceptions are `Rollout.deploy`'s.
+        migration knows nothing of a newer schema. The exceptions are those of `deploy`.
         """
-        spec = replace(self.spec(candidate), definition=definition, before=())
-        return self._deploy(candidate, spec, held, progress)
+        return self._restored(candidate, definition, held, progress, supersedes=False)
+
+    def _restored(
+        self, candidate: Candidate, definition: str, held: Held, progress: Progress, *, supersedes: bool
+    ) -> Deployed:
+        try:
+            spec = self.spec(candidate)
+            spec = replace(spec, definition=definition, before=(), supersedes=supersedes)
+            return self._deploy(candidate, spec, held, progress)
+        except PipelineError as error:
+            return self._not_begun(error)
+
+    def _not_begun(self, error: PipelineError) -> Deployed:
+        """An error that came before anything was changed: an outage then says nothing against what is on record.
+
+        Errors that the runner takes for that by their family go on, as do those of a rollout that had begun.
+        """
+        if isinstance(error, _BEGUN | _KNOWN):
+            raise error
+        verdict = Verdict(self.name, Outcome.UNDECIDED, (Reason(error.message, error.hint),))
+        return Deployed(verdict, error.exit_code, {}, began=False)
 
     def _deploy(self, candidate: Candidate, spec: DeploySpec, held: Held, progress: Progress) -> Deployed:
         image = self.delivered(candidate.ref, progress.note)

@@ -50,5 +50,5 @@ class RollbackStage:
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out and verifies, as any rollout."""
         with self.hold(candidate) as held:
-            result = self.target.restore(candidate, self.definition, held, progress).result
+            result = self.target.go_back(candidate, self.definition, held, progress).result
         return replace(result, facts={**result.facts, "reason": self.reason, "by": self.by})

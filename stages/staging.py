@@ -141,7 +141,7 @@ def _in_rehearsal(failed: Deployed) -> Deployed:
     reasons = tuple(
         Reason(f"rehearsing the rollback: {reason.text}", reason.remedy) for reason in failed.verdict.reasons
     )
-    return replace(failed, verdict=replace(failed.verdict, reasons=reasons))
+    return replace(failed, verdict=replace(failed.verdict, reasons=reasons), began=True)
 
 
 def _of_something_else(after: Verdict) -> Verdict:

@@ -35,6 +35,7 @@ class DeploySpec:
     `checks` are asked at `base_url`. `platform_digests` are the digests of an index's platform manifests.
     `last_good` is what the last rollout on record that succeeded ran, None where there is none. `definition` is the ARN
     of a task definition to run again as it is, instead of the live one with another image and the declared keys.
+    `supersedes`: a deployment in progress is not waited for, whatever the policy says.
     `alarms` are names of CloudWatch alarms that must not fire, `probe_limits` what the traffic probe may find.
     """
 
@@ -48,6 +49,7 @@ class DeploySpec:
     platform_digests: tuple[Digest, ...] = ()
     last_good: Previous | None = None
     definition: str = ""
+    supersedes: bool = False
     alarms: tuple[str, ...] = ()
     probe_limits: ProbeLimits = field(default_factory=ProbeLimits)
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from pipeline.errors import ConfigurationError
 from pipeline.model import dependencies
 from pipeline.model.check import Check, Finding, State, combine, ng, ok, skip
 from pipeline.model.dependencies import Intent
 from pipeline.model.prediction import rounds
 from pipeline.model.service import ServiceState, in_progress, short
+from pipeline.model.strategy import Kind, check_traffic_can_shift, strategy_of, tells
 from pipeline.model.surroundings import (
     Image,
     Surroundings,
@@ -57,6 +59,20 @@ def _deployments(intent: Intent, _seen: Surroundings) -> Iterable[Finding]:
             f"{moving.id} of {short(moving.task_definition)} is in progress; a rollout waits for its end"
         )
     yield ok("none in progress")
+
+
+def _strategy(intent: Intent, _seen: Surroundings) -> Iterable[Finding]:
+    """The service has what its strategy needs to shift traffic."""
+    raw = intent.service.raw
+    kind = strategy_of(intent.service.configuration).kind or Kind.ROLLING
+    if kind.shifts and not tells(raw):
+        yield skip(f"{kind.word}: the API tells no service deployments, it looks like a rolling deployment")
+        return
+    try:
+        check_traffic_can_shift(kind, raw)
+    except ConfigurationError as error:
+        yield ng(error.message, error.hint)
+    yield ok(kind.word)
 
 
 def _breaker(intent: Intent, _seen: Surroundings) -> Iterable[Finding]:
@@ -171,6 +187,7 @@ def _raw(live: ServiceState, key: str) -> Any:
 _CHECKS: tuple[tuple[str, Callable[[Intent, Surroundings], Iterable[Finding]]], ...] = (
     ("service", _service),
     ("deployments", _deployments),
+    ("strategy", _strategy),
     ("circuit breaker", _breaker),
     ("percentages", _percentages),
     ("container", _container),

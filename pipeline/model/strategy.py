@@ -192,6 +192,21 @@ def to_send(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Mapping[str, 
     return None if {"strategy": Kind.ROLLING.value, **live} == wanted else wanted
 
 
+def tells(service: Mapping[str, Any]) -> bool:
+    """Whether the API has service deployments of this service (as DescribeServices gives it)."""
+    return bool(service.get("currentServiceDeployment"))
+
+
+def as_planned(service: Mapping[str, Any], declared: Strategy, desired: int) -> Mapping[str, Any]:
+    """The service (as DescribeServices gives it) with the `deploymentConfiguration` that a rollout gives it.
+
+    Where the API tells no service deployments, what is declared shifts no traffic and takes no time.
+    """
+    live = service.get("deploymentConfiguration") or {}
+    wanted = wanted_configuration(declared if tells(service) else UNDECLARED, live, desired)
+    return {**service, "deploymentConfiguration": wanted}
+
+
 def straight_back(live: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The configuration for going back without steps and baking; None where the service rolls anyway."""
     if not _shifts(live):

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.errors import ConfigurationError, StuckError
+from pipeline.errors import ConfigurationError, DetachedInterrupt, StuckError
 from pipeline.model.service import Previous
 from pipeline.rollout import RolloutOutcome, RolloutResult
 from tests.fakes.ecs import image
-from tests.unit.test_rollout import BAD_IMAGES, NEW, OLD, SPEC, Scene
+from tests.unit.test_rollout import BAD_IMAGES, NEW, OLD, SPEC, Scene, _interrupt
 
 
 def deregister(scene: Scene, definition: str) -> None:
@@ -53,6 +53,20 @@ def test_a_deregistered_definition_is_registered_again_key_for_key() -> None:
     assert result.task_definition not in (old, new)
     assert content(scene, result.task_definition) == content(scene, old)
     assert "was deregistered; registering the same again" in scene.said.text
+
+
+def test_going_back_does_not_wait_for_a_rollout_that_hangs() -> None:
+    scene = Scene()
+    old = scene.ecs.current
+    scene.ecs.breaker, scene.ecs.grace = False, 100_000.0
+    scene.ecs.behave(NEW, healthy_after=None)
+    scene.ecs.after(6.0, _interrupt)
+    with pytest.raises(DetachedInterrupt):
+        scene.deploy()
+    result = scene.deploy(OLD, replace(SPEC, definition=old, supersedes=True))
+    assert result.outcome is RolloutOutcome.SUCCEEDED
+    assert scene.serves == {str(OLD)}
+    assert scene.took < 60
 
 
 def test_going_back_to_what_runs_changes_nothing() -> None:

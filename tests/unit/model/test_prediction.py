@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.model.prediction import Term, Timing, predict, rounds, shift_terms, timing_of
+from pipeline.model.strategy import Kind, Strategy, as_planned
 from pipeline.model.surroundings import Running, Surroundings, TargetGroup, Unknown
 
 QUICK = Timing(start=4.0, checks=(5.0, 2), delay=15.0, stop=20.0, stay_up=10.0, tasks=2, old=2)
@@ -158,3 +159,13 @@ def test_a_strategy_that_shifts_traffic_starts_all_tasks_at_once() -> None:
     }
     found = timing_of(service, {}, Surroundings(), stay_up=0.0, first=1)
     assert rounds(found.tasks, found.old, found.least, found.most) == 1
+
+
+def test_a_strategy_that_is_declared_and_not_live_yet_takes_its_time_too() -> None:
+    service = {"desiredCount": 2, "currentServiceDeployment": "arn"}
+    declared = Strategy(Kind.CANARY, step_bake=300.0, shift_bake=120.0)
+    steady = predict(timing_of(service, {}, Surroundings(), stay_up=0.0, first=1))
+    found = predict(timing_of(as_planned(service, declared, 2), {}, Surroundings(), stay_up=0.0, first=1))
+    assert found.healthy - steady.healthy == 420.0
+    untold = as_planned({"desiredCount": 2}, declared, 2)
+    assert predict(timing_of(untold, {}, Surroundings(), stay_up=0.0, first=1)).healthy == steady.healthy

@@ -14,6 +14,7 @@ from pipeline.model.dependencies import ECS_TASKS, Intent
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.preflight import check_all, refusals
 from pipeline.model.service import DeploymentState, ServiceState
+from pipeline.model.strategy import Kind, Strategy, as_planned
 from pipeline.model.surroundings import (
     Credential,
     Image,
@@ -104,7 +105,7 @@ def test_where_everything_is_there_nothing_is_refused_or_skipped() -> None:
     checks = check_all(intent(alarms=("errors",)), replace(FINE, alarms={"errors": "OK"}))
     assert {check.state for check in checks} == {State.OK}
     assert refusals(checks) == ()
-    assert len({check.name for check in checks}) == len(checks) == 18
+    assert len({check.name for check in checks}) == len(checks) == 19
 
 
 def test_what_a_definition_and_a_service_name_is_asked_about() -> None:
@@ -373,3 +374,19 @@ def test_percentages_that_let_nothing_be_replaced() -> None:
     assert "2 tasks" in check.text
     daemon = raw(schedulingStrategy="DAEMON", deploymentConfiguration={"maximumPercent": 100})
     assert found("percentages", service=daemon).state is State.OK
+
+
+TOLD = {"currentServiceDeployment": "arn:aws:ecs:eu-west-1:123456789012:service-deployment/prod/shop/1"}
+
+
+def test_a_strategy_whose_traffic_cannot_shift_is_refused_before_the_rollout() -> None:
+    planned = as_planned(RAW | TOLD, Strategy(Kind.CANARY), 2)
+    check = found("strategy", service=replace(SERVICE, raw=planned))
+    assert check.state is State.NG
+    assert "alternateTargetGroupArn" in check.text
+    assert 'strategy = "rolling"' in check.fix
+
+
+def test_a_strategy_that_nobody_tells_of_is_not_called_fine() -> None:
+    assert found("strategy", service=raw(deploymentConfiguration={"strategy": "CANARY"})).state is State.SKIP
+    assert found("strategy").text == "rolling"

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ConfigurationError, ExitCode, UnfitError
+from pipeline.errors import (
+    BusyError,
+    ConfigurationError,
+    DetachedError,
+    DisplacedError,
+    ExitCode,
+    PipelineError,
+    StuckError,
+    UnavailableError,
+    UnfitError,
+)
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.lease import Claim
 from pipeline.model.limits import Limit
@@ -70,11 +80,16 @@ class FakeRollout:
     targets: Targets | None = field(default_factory=Targets)
     deployed: list[ImageRef] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
+    supersedes: list[bool] = field(default_factory=list)
     fails: dict[ImageRef, RolloutOutcome] = field(default_factory=dict)
+    error: PipelineError | None = None
 
     def deploy(self, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
+        if self.error:
+            raise self.error
         self.deployed.append(image)
         self.definitions.append(spec.definition)
+        self.supersedes.append(spec.supersedes)
         return RolloutResult(
             self.fails.get(image, self.outcome), (Reason("so it ended"),), "arn:aws:ecs:r:1:service/c/s"
         )
@@ -226,6 +241,7 @@ def test_a_rollback_runs_the_recorded_definition_and_says_who_and_why(world: Wor
     result = back(world)
     assert result.outcome is Outcome.PASSED
     assert world.rollout.definitions == ["arn:td:7"]
+    assert world.rollout.supersedes == [True], "what is in progress is what is gone back from"
     assert (result.facts["reason"], result.facts["by"]) == ("leaks", "ann")
     assert result.facts["deployment"]["outcome"] == "succeeded"
     assert world.held == ["rollback to " + "a" * 12, "free"]
@@ -348,6 +364,7 @@ def test_the_rollback_is_rehearsed_before_the_load_back_and_forward(world: World
     result = rehearsing(world, tmp_path, BEFORE)
     assert result.outcome is Outcome.PASSED
     assert world.rollout.deployed == [IMAGE, BEFORE, IMAGE]
+    assert world.rollout.supersedes == [False, False, False]
     rehearsal = result.facts["rehearsal"]
     assert rehearsal["digest"] == str(BEFORE.digest)
     assert (rehearsal["back"]["outcome"], rehearsal["again"]["outcome"]) == ("succeeded", "succeeded")
@@ -440,3 +457,18 @@ def test_what_was_expected_is_recorded_beside_what_happened(world: World) -> Non
     assert result.facts["deployment"]["predicted"] == {"healthy_s": 1.0}
     assert result.facts["deployment"]["outcome"] == "succeeded"
     assert "expected: at once" in progress.notes
+
+
+def test_an_outage_before_anything_is_changed_takes_nothing_from_the_record(world: World) -> None:
+    world.rollout.error = UnavailableError("ECS is down", hint="wait")
+    for result in (ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress()), back(world)):
+        assert (result.outcome, result.error_code) == (Outcome.UNDECIDED, ExitCode.UNAVAILABLE)
+        assert result.verdict.reasons == (Reason("ECS is down", "wait"),)
+        assert not result.began
+
+
+@pytest.mark.parametrize("family", [DetachedError, DisplacedError, StuckError, BusyError])
+def test_an_error_of_a_rollout_that_had_begun_goes_on(world: World, family: type[PipelineError]) -> None:
+    world.rollout.error = family("gone", hint="look")
+    with pytest.raises(family):
+        ProdStage(world.environment("prod")).run(CANDIDATE, RecordedProgress())
