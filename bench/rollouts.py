@@ -2,8 +2,8 @@
 
 `python -m bench.rollouts [rollouts] [rate]` copies this project, takes two versions of it through all four stages, and
 then promotes one and the other in turn while `rate` requests a second go through production's front end: reads and
-writes, on kept and on new connections. Then the same load goes on while production's tasks are killed one after the
-other, without a rollout and without draining: that must lose requests, else the first figure could not have failed.
+writes, on kept and on new connections. Then the same load goes on while production's tasks are killed without draining,
+one of two, and both at once: the latter must lose requests, else the first figure could not have failed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import docker.errors
 from tests.e2e.conftest import ANY_ORDER, Copy, Done, copy_of_this
 from tests.system.steady_load import VISITORS, SteadyLoad, Tally
 
-KILLS = 4
 HEALED = 120.0
 
 
@@ -32,9 +31,8 @@ def measure(rollouts: int, rate: float) -> int:
     """Prints what came of it; 0 when nothing was lost in rollouts, and something when tasks were killed."""
     with two_releases() as (project, digests):
         good = _rolled(project, digests, rollouts, rate)
-        rough = _killed(project, rate)
-    for error in good.errors[:5]:
-        print(f"failed: {error}", file=sys.stderr)
+        _killed(project, rate, 1)
+        rough = _killed(project, rate, 2)
     return 1 if good.failed or not rough.failed else 0
 
 
@@ -69,6 +67,8 @@ def _rolled(project: Copy, digests: Sequence[str], rollouts: int, rate: float) -
     print(f"requests by kind: {kinds}")
     print(f"longest time without a good answer: {tally.longest_gap:.2f} s")
     print(f"sent late by this machine: {tally.late}")
+    for error in tally.errors:
+        print(f"failed: {error}", file=sys.stderr)
     print(f"promote, start to exit: {spread(wall)}")
     print(f"update to drained: {spread([_seconds(d, 'started_at', 'drained_at') for d in deployments])}")
     print(
@@ -79,16 +79,18 @@ def _rolled(project: Copy, digests: Sequence[str], rollouts: int, rate: float) -
     return tally
 
 
-def _killed(project: Copy, rate: float) -> Tally:
+def _killed(project: Copy, rate: float, count: int) -> Tally:
     engine = docker.from_env()
     with SteadyLoad(project.url("prod"), rate=rate, mix=VISITORS) as load:
-        for _ in range(KILLS):
-            time.sleep(1.0)
-            tasks = production(engine, project)
-            tasks[0].kill("SIGKILL")
-            _healed(engine, project, len(tasks), tasks[0].id)
+        time.sleep(2.0)
+        tasks = production(engine, project)
+        for task in tasks[:count]:
+            task.kill("SIGKILL")
+        _healed(engine, project, len(tasks), {task.id for task in tasks[:count]})
+        time.sleep(2.0)
     tally = load.tally
-    print(f"the same load, {KILLS} tasks killed without draining: {tally.failed} failed of {tally.sent}")
+    which = f"{count} of {len(tasks)} tasks killed without draining"
+    print(f"the same load, {which}: {tally.failed} failed of {tally.sent}", flush=True)
     return tally
 
 
@@ -99,12 +101,12 @@ def production(engine: Any, project: Copy) -> list[Any]:
     return list(engine.containers.list(filters={"label": labels}))
 
 
-def _healed(engine: Any, project: Copy, tasks: int, killed: str) -> None:
+def _healed(engine: Any, project: Copy, tasks: int, killed: set[str]) -> None:
     end = time.monotonic() + HEALED
     while time.monotonic() < end:
         prod = project.pipeline("--json", "status").answer["environments"][1]
-        ids = [container.id for container in production(engine, project)]
-        if prod.get("healthy") == tasks == len(ids) and killed not in ids:
+        ids = {container.id for container in production(engine, project)}
+        if prod.get("healthy") == tasks == len(ids) and not killed & ids:
             return
         time.sleep(0.5)
     raise SystemExit("production did not come back after a task was killed")

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 KEPT = 8
@@ -71,7 +72,7 @@ class Tally:
     def bad(self, error: str) -> None:
         self.failed += 1
         if len(self.errors) < 20:
-            self.errors.append(error)
+            self.errors.append(f"{datetime.now(UTC):%H:%M:%S.%f} {error}")
 
 
 class SteadyLoad:
@@ -131,16 +132,16 @@ class SteadyLoad:
         kind = f"{request.method} {'kept' if keep else 'new'}"
         self.tally.kinds[kind] += 1
         try:
-            status = await asyncio.wait_for(self._exchange(wire, keep=keep), ANSWER_SECONDS)
+            status, body = await asyncio.wait_for(self._exchange(wire, keep=keep), ANSWER_SECONDS)
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             self.tally.bad(f"{kind} {request.path}: {type(error).__name__}: {error}")
             return
         if status == request.status:
             self.tally.good()
         else:
-            self.tally.bad(f"{kind} {request.path}: status {status}")
+            self.tally.bad(f"{kind} {request.path}: status {status} {body[:120]!r}")
 
-    async def _exchange(self, wire: bytes, *, keep: bool) -> int:
+    async def _exchange(self, wire: bytes, *, keep: bool) -> tuple[int, bytes]:
         reader, writer = self._kept.get_nowait() if keep and not self._kept.empty() else await self._connect()
         try:
             writer.write(wire)
@@ -148,7 +149,7 @@ class SteadyLoad:
             status = int(head.split(b" ", 2)[1])
             lines = head.lower().split(b"\r\n")
             length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
-            await reader.readexactly(length)
+            body = await reader.readexactly(length)
         except BaseException:
             writer.close()
             raise
@@ -156,7 +157,7 @@ class SteadyLoad:
             self._kept.put_nowait((reader, writer))
         else:
             writer.close()
-        return status
+        return status, body
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self._where)
