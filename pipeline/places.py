@@ -145,7 +145,6 @@ class Place:
             stay_up=self.own.rollout.bake,
             first=self.own.desired,
             before=" ".join(before.command) if before else "",
-            strategy=self.own.rollout.declared,
         )
         account = Account(self.cloud.aws, service.cluster, service.service, service.container)
         look = Preflight(service, account, wish, SystemClock().now).look

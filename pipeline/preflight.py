@@ -40,7 +40,6 @@ class Wish:
     stay_up: float = 0.0
     first: int = 1
     before: str = ""
-    strategy: Strategy = field(default_factory=Strategy)
 
 
 @dataclass(frozen=True, slots=True)
