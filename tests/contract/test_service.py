@@ -20,7 +20,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.ecs import FakeEcs
 from tests.releases import CONTAINER, Releases, open_releases
 
-SECONDS = 240.0
+SECONDS = 120.0
 
 
 @dataclass
@@ -203,6 +203,15 @@ def test_a_missing_image_is_told_by_its_tasks_and_the_old_one_serves_on(subject:
     assert subject.until(told)
     assert subject.until(lambda: subject.service.describe().task_definition == before)
     assert [t for t in subject.service.tasks() if t.alive and t.task_definition == before]
+
+
+def test_a_bad_release_on_the_heels_of_another_is_gone_back_from_as_well(subject: Subject) -> None:
+    before = subject.service.describe().task_definition
+    for mode in ("missing", "exits"):
+        subject.service.update(subject.define(mode))
+        assert subject.until(lambda: subject.service.describe().task_definition == before)
+        assert [t for t in subject.service.tasks() if t.alive and t.task_definition == before]
+    assert subject.settled(before)
 
 
 def test_a_task_that_exits_leaves_code_and_log(subject: Subject) -> None:

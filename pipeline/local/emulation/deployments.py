@@ -70,6 +70,7 @@ class Deployments:
         if deployment is not None and not task.get("_startup_stable"):
             deployment["_failures"] = int(deployment.get("_failures", 0)) + 1
             deployment["_not_before"] = monotonic() + back_off(deployment["_failures"])
+            keep_for_return(found[1]["deployments"] if found else [], deployment)
         self._fail(task, digest_resolution_failed=digest_resolution_failed)
         if deployment is not None and deployment.get("rolloutState") == "FAILED":
             deployment.setdefault("_failed", monotonic())
@@ -147,6 +148,20 @@ class Deployments:
             record = self._emulator.ecs._sanitize(deployment)
             found[record["id"]] = {**record, "status": "ACTIVE", "desiredCount": 0, "runningCount": 0}
         return list(found.values())
+
+
+def keep_for_return(deployments: list[Any], failing: Any) -> None:
+    """Lets ECS go back, from a primary deployment that fails, to what has completed once.
+
+    The emulator looks for deployments that are completed, and calls one that it has just gone back to "in progress"
+    again: a second bad release on the heels of the first would find nothing, and stop the tasks that serve.
+    """
+    if failing.get("status") != "PRIMARY":
+        return
+    for deployment in deployments:
+        worked = deployment is not failing and deployment.get("_completed") is not None
+        if worked and deployment.get("rolloutState") == "IN_PROGRESS":
+            deployment["rolloutState"] = "COMPLETED"
 
 
 def shown(deployments: list[Any], now: float) -> list[Any]:

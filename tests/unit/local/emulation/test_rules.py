@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.local.emulation.deployments import back_off, shown
+from pipeline.local.emulation.deployments import back_off, keep_for_return, shown
 from pipeline.local.emulation.stability import Patience, Watch, overdue, patience
 
 
@@ -58,3 +58,22 @@ def test_a_failed_first_deployment_stays_because_it_is_the_services_own() -> Non
     first = deployment("FAILED", "PRIMARY", _failed=0.0)
 
     assert shown([first], 9999.0) == [first]
+
+
+def test_what_was_just_gone_back_to_can_be_gone_back_to_again() -> None:
+    failing = deployment("IN_PROGRESS", "PRIMARY")
+    returned = deployment("IN_PROGRESS", _completed=90.0)
+    never = deployment("IN_PROGRESS")
+    keep_for_return([failing, returned, never], failing)
+    assert [d["rolloutState"] for d in (failing, returned, never)] == [
+        "IN_PROGRESS",
+        "COMPLETED",
+        "IN_PROGRESS",
+    ]
+
+
+def test_a_way_back_is_not_over_because_of_what_it_leads_away_from() -> None:
+    failing = deployment("FAILED", "ACTIVE")
+    returning = deployment("IN_PROGRESS", "PRIMARY", _completed=90.0)
+    keep_for_return([returning, failing], failing)
+    assert returning["rolloutState"] == "IN_PROGRESS"
