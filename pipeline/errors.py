@@ -50,6 +50,10 @@ class UnfitError(ConfigurationError):
     """An environment is not fit for a rollout: nothing was begun, so it takes nothing away from what is on record."""
 
 
+class DeniedError(ConfigurationError):
+    """We may not do or see it: whether it is there remains unknown."""
+
+
 class UndecidedError(PipelineError):
     """No verdict could be reached: no data, an inconclusive measurement, a tool that did not answer in form."""
 

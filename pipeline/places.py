@@ -17,7 +17,7 @@ from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.traffic_probe import SteadyProbe
 from pipeline.clouds import Cloud, cluster_name, service_name
 from pipeline.config import AppSettings, EnvironmentSettings, RolloutSettings, Settings
-from pipeline.errors import ConfigurationError, PipelineError
+from pipeline.errors import ConfigurationError, DeniedError, PipelineError
 from pipeline.fencing import FencedService
 from pipeline.local.cloud import Desired
 from pipeline.model.digest import Digest, ImageRef
@@ -185,7 +185,11 @@ class Place:
     def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
         ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
-        others = [self.records.origin(digest) for digest in sorted(running, key=str)]
+        pinned = (
+            self._pinned() if running else None
+        )  # tasks may report a platform's digest, of which nothing is known
+        seen = running | ({pinned} if pinned else set())
+        others = [self.records.origin(digest) for digest in sorted(seen, key=str)]
         known = [(other, self.ancestry(ours.commit, other.commit)) for other in others]
         return judge_order(self.name, ours, known, self.older)
 
@@ -204,6 +208,8 @@ class Place:
         arn = str(facts.get("task_definition", "")) if isinstance(facts, Mapping) else ""
         try:
             definition = self.service.task_definition(arn) if arn else {}
+        except DeniedError:
+            raise
         except ConfigurationError:
             return ""
         pinned = digest_in(definition, self.own.container)

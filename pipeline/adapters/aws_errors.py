@@ -17,7 +17,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from pipeline.errors import ConfigurationError, CredentialError, PipelineError, UnavailableError
+from pipeline.errors import ConfigurationError, CredentialError, DeniedError, PipelineError, UnavailableError
 
 _CREDENTIAL = frozenset(
     {
@@ -81,9 +81,7 @@ def _refused(what: str, error: ClientError) -> PipelineError:
     if code in _CREDENTIAL:
         return CredentialError(message, hint=_RENEW)
     if code in DENIED:
-        return ConfigurationError(
-            message, hint="allow this action for the role in use, then run the command again"
-        )
+        return DeniedError(message, hint="allow this action for the role in use, then run the command again")
     if (
         status >= 500
         or status == 429

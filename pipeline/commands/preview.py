@@ -34,11 +34,8 @@ def replacement(session: Session, preview: Preview, commit: str) -> dict[str, An
     before = session.records.origin(Digest(digest)).commit if digest else ""
     commits, undone = session.between(before, commit)
     return {
-        "previous": {
-            "digest": digest,
-            "commit": before,
-            "task_definition": preview.service.task_definition,
-        },
+        "previous": digest,
+        "replaces": {"commit": before, "task_definition": preview.service.task_definition},
         "commits": commits,
         "undone": undone,
     }
@@ -47,9 +44,9 @@ def replacement(session: Session, preview: Preview, commit: str) -> dict[str, An
 def replacement_lines(found: dict[str, Any], digest: str, commit: str) -> list[str]:
     """The same for people."""
     previous = found["previous"]
-    now = f"{previous['digest']} (commit {previous['commit'][:12] or 'unknown'})"
+    now = f"{previous} (commit {found['replaces']['commit'][:12] or 'unknown'})"
     lines = [
-        f"runs now    {now if previous['digest'] else 'nothing that is known by its digest'}",
+        f"runs now    {now if previous else 'nothing that is known by its digest'}",
         f"would run   {digest} (commit {commit[:12] or 'unknown'})",
     ]
     if found["commits"] is None:

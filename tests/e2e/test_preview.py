@@ -31,8 +31,8 @@ def test_a_dry_run_tells_everything_and_does_nothing(project: Copy, released: Do
     done = project.pipeline("--json", "promote", digest, "prod", "--dry-run", "--fresh")
     assert (done.code, done.answer["exit_code"], done.answer["dry_run"]) == (0, 0, True)
     assert {check["state"] for check in done.answer["checks"]} == {"OK", "SKIP"}
-    assert done.answer["previous"]["digest"] == digest
-    assert len(done.answer["previous"]["commit"]) == 40
+    assert done.answer["previous"] == digest
+    assert len(done.answer["replaces"]["commit"]) == 40
     assert done.answer["commits"] == done.answer["undone"] == done.answer["changes"] == []
     assert done.answer["predicted"]["healthy_s"] > 0
     assert done.answer["ignore_changes"] == ["task_definition", "desired_count"]

@@ -15,7 +15,7 @@ from botocore.stub import ANY, Stubber
 
 from pipeline.adapters.ecs import EcsService, log_stream
 from pipeline.adapters.elb import ElbTargets
-from pipeline.errors import ConfigurationError, CredentialError, PipelineError, UnavailableError
+from pipeline.errors import ConfigurationError, CredentialError, DeniedError, PipelineError, UnavailableError
 from pipeline.ports import OneOff
 from tests.fakes.clock import FakeClock
 
@@ -482,7 +482,7 @@ ERRORS = {
     "ServerException": (UnavailableError, "busy"),
     "ExpiredTokenException": (CredentialError, "renew the credential"),
     "UnrecognizedClientException": (CredentialError, "renew the credential"),
-    "AccessDeniedException": (ConfigurationError, "allow this action"),
+    "AccessDeniedException": (DeniedError, "allow this action"),
     "ClusterNotFoundException": (ConfigurationError, "check the names"),
     "InvalidParameterException": (ConfigurationError, "mend what the message names"),
 }
