@@ -204,16 +204,7 @@ class Place:
 
         A cluster that was made anew counts its revisions from one again.
         """
-        facts = deployment.statement.facts.get("deployment", {})
-        arn = str(facts.get("task_definition", "")) if isinstance(facts, Mapping) else ""
-        try:
-            definition = self.service.task_definition(arn) if arn else {}
-        except DeniedError:
-            raise
-        except ConfigurationError:
-            return ""
-        pinned = digest_in(definition, self.own.container)
-        return arn if pinned == deployment.subject else ""
+        return _definition_of(self.service, deployment)
 
     def settled(self, image: ImageRef, result: RolloutResult, say: Say) -> None:
         """Tells the cloud what runs here from now on, and keeps the image from expiring."""
@@ -244,6 +235,18 @@ class Place:
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
         return self.records.delivered(self.name, image, say)
+
+
+def _definition_of(service: EcsService, deployment: Evidence) -> str:
+    facts = deployment.statement.facts.get("deployment", {})
+    arn = str(facts.get("task_definition", "")) if isinstance(facts, Mapping) else ""
+    try:
+        definition = service.task_definition(arn) if arn else {}
+    except DeniedError:
+        raise
+    except ConfigurationError:
+        return ""
+    return arn if digest_in(definition, service.container) == deployment.subject else ""
 
 
 def _checks(own: EnvironmentSettings, version: str) -> tuple[Check, ...]:
