@@ -297,12 +297,15 @@ class Mayhem:
 
     def evidence(self, digest: str, stage: str = "prod") -> list[Mapping[str, Any]]:
         """What is attested of a digest in a stage, oldest first."""
-        found = self.pipeline("--json", "evidence", digest).answer["evidence"]
-        return [record for record in found if record["stage"] == stage]
+        done = self.pipeline("--json", "evidence", digest)
+        assert done.code == 0, done.said
+        return [record for record in done.answer["evidence"] if record["stage"] == stage]
 
     def status(self, environment: str = "prod") -> Mapping[str, Any]:
         """What `status` says of an environment."""
-        told = self.pipeline("--json", "status").answer["environments"]
+        done = self.pipeline("--json", "status")
+        assert done.code == 0, done.said
+        told = done.answer["environments"]
         found: Mapping[str, Any] = next(each for each in told if each["name"] == environment)
         return found
 

@@ -96,7 +96,7 @@ class Seen:
     def first_line(self) -> str:
         """What the screen says first of why, as short as people say it."""
         text = self.screen.reason or "(nothing: it was killed)"
-        return re.sub(r"arn:aws:[a-z]+:[^ )]*[:/]", "", text.replace("|", "/"))[:110]
+        return re.sub(r"arn:aws:[a-z]+:[^ )]*[:/]", "", text.replace("|", "/"))[:140]
 
     def wrong(self) -> list[str]:
         """What is not as it must be; empty when all is."""

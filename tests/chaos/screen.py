@@ -63,10 +63,11 @@ class Screen:
 
     @property
     def reason(self) -> str:
-        """The first line of the first reason of the last stage, or of the error."""
+        """The first line of the first reason of the last stage, or of the error; with the next where it ends in ':'."""
         stages = self.answer.get("stages", ())
         if stages and stages[-1]["reasons"]:
-            return str(stages[-1]["reasons"][0]["text"]).splitlines()[0]
+            first, *others = str(stages[-1]["reasons"][0]["text"]).splitlines()
+            return f"{first} {others[0].strip()}" if first.endswith(":") and others else first
         found = [line.partition("error: ")[2].strip() for _, line in self.lines if "error: " in line]
         return found[0] if found else ""
 
