@@ -41,7 +41,7 @@ from pipeline.model.lease import Claim, Terms
 from tests.bare_emulator import client
 
 class Recorder:
-    def update(self, task_definition, *, desired=None):
+    def update(self, task_definition, *, desired=None, configuration=None):
         return f"sent {task_definition}"
 
 port, table, name, *terms = sys.argv[1:]
