@@ -191,9 +191,8 @@ class Place:
         if self.name not in _IN_ORDER:
             return Order(Verdict(self.name, Outcome.PASSED), {"order": "not asked for here"})
         ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
-        pinned = (
-            self._pinned() if running else None
-        )  # tasks may report a platform's digest, of which nothing is known
+        # What is pinned as well: tasks may report a platform's digest, of which nothing is on record.
+        pinned = self._pinned() if running else None
         seen = running | ({pinned} if pinned else set())
         others = [self.records.origin(digest) for digest in sorted(seen, key=str)]
         known = [(other, self.ancestry(ours.commit, other.commit)) for other in others]
