@@ -14,9 +14,7 @@ from tests.chaos.project import Mayhem, Told
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """One round: after how many seconds it was killed, or had ended by itself; what it had said last, and what was wrong
-    in the end.
-    """
+    """One round: after how many seconds it was killed or had ended by itself, what it had said last, what was wrong."""
 
     after: float
     said: str
