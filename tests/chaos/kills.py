@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tests.chaos.project import Mayhem, Told
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """One round: after how many seconds it was killed, what it had said last, and what was wrong in the end."""
+    """One round: after how many seconds it was killed or had ended by itself, what it had said last, what was wrong."""
 
     after: float
     said: str
@@ -31,12 +32,18 @@ def undisturbed(mayhem: Mayhem) -> float:
     return time.monotonic() - began
 
 
-def kill_at_random(mayhem: Mayhem, rounds: int, seed: int) -> Iterator[Killed]:
-    """Kills so many promotions, at moments spread evenly over the time that one takes."""
+def kill_at_random(mayhem: Mayhem, kills: int, seed: int) -> Iterator[Killed]:
+    """Kills so many promotions, at moments spread evenly over the time that one takes.
+
+    One that ended before its moment is a round too, and none of the kills; it tells how long one takes now.
+    """
     chance = random.Random(seed)
     longest = undisturbed(mayhem)
-    for _ in range(rounds):
-        yield kill_once(mayhem, chance.uniform(0.0, longest))
+    while kills:
+        found = kill_once(mayhem, chance.uniform(0.0, longest))
+        longest = min(longest, found.after) if found.ended else longest
+        kills -= not found.ended
+        yield found
 
 
 def kill_once(mayhem: Mayhem, after: float) -> Killed:
@@ -45,11 +52,15 @@ def kill_once(mayhem: Mayhem, after: float) -> Killed:
     mayhem.tell(Told())
     began = time.time()
     screen = mayhem.promote(digest)
-    time.sleep(after)
-    ended = screen.process.poll() is not None
-    screen.kill()
+    ended = True
+    try:
+        screen.process.wait(timeout=after)
+    except subprocess.TimeoutExpired:
+        ended = False
+        screen.kill()
+    took = time.time() - began
     screen.wait()
     said = screen.lines[-1][1].strip() if screen.lines else "(nothing yet)"
     again = mayhem.promote(digest)
     again.wait()
-    return Killed(after, said, ended, tuple(unclean_after(mayhem, digest, again, began)))
+    return Killed(took, said, ended, tuple(unclean_after(mayhem, digest, again, began)))

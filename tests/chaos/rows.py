@@ -248,7 +248,7 @@ def _bad_images() -> tuple[Row, ...]:
         Row("crashes after 5 s", BACK, r"lost its mind", FAILED, Told(fault="crashes", bake="8s")),
         Row("never listens", BACK, r"rule: health check", FAILED, Told(fault="deaf")),
         Row("fails its health check", BACK, r"rule: health check", FAILED, Told(fault="ill"), quick=False),
-        Row("answers 500 under load after it completed", BACK, r"\b500\b", FAILED, SOUR, quick=False),
+        Row("answers 500 under load after it completed", BACK, r"\b500\b", FAILED, SOUR),
         Row("too slow to become healthy", BACK, r"loading a large.*health check", FAILED, SLOW, quick=False),
         Row("out of memory", BACK, r"rule: memory", FAILED, Told(fault="greedy")),
         Row("wrong architecture", EARLY_OR_BACK, foreign, NOT_PASSED, candidate=_foreign, forced=True),
@@ -314,7 +314,7 @@ def _deaths() -> tuple[Row, ...]:
         ("before it registers", at("RegisterTaskDefinition", _kill, drop=True), False),
         ("after it registered", at("RegisterTaskDefinition", _kill, after=True), True),
         ("before UpdateService arrives", at("UpdateService", _kill, drop=True), False),
-        ("while UpdateService is answered", at("UpdateService", _kill, after=True), False),
+        ("while UpdateService is answered", at("UpdateService", _kill, after=True), True),
         ("while it watches", at("DescribeTargetHealth", _kill, **watching), True),
         ("before it attaches evidence", at("DescribeTaskDefinition", _kill, **watching), True),
     )
