@@ -41,6 +41,8 @@ if mode == "crashes":
     threading.Timer(5.0, lambda: (print("lost its mind", flush=True), os._exit(9))).start()
 if mode == "deaf":
     time.sleep(3600)
+if mode == "late":
+    time.sleep(2)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

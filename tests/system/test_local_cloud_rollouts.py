@@ -133,7 +133,7 @@ def test_a_first_deployment_whose_tasks_crash_is_never_called_complete(local_clo
 
 def test_targets_are_initial_then_healthy_and_the_old_ones_drain(local_cloud: CloudInHand) -> None:
     local_cloud.serving("staging", GOOD)
-    local_cloud.begin("staging", local_cloud.register("staging", local_cloud.image(OTHER)), 1)
+    local_cloud.begin("staging", local_cloud.register("staging", local_cloud.image("late")), 1)
     seen: set[str] = set()
 
     def look() -> set[str]:
