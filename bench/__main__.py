@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("startup", "judge", "evidence")
-WITH_CONTAINERS = ("sandbox", "local_cloud", "rollouts", "overhead")
+WITH_CONTAINERS = ("sandbox", "local_cloud", "rollouts", "overhead", "kills", "contenders")
 
 
 def main(names: Sequence[str]) -> int:
