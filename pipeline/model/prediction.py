@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.model.strategy import Kind, steps_of, strategy_of
 from pipeline.model.surroundings import Running, Surroundings, TargetGroup
 
-_MINUTE = 60.0
 _STOP_TIMEOUT = 30.0
 _CONTAINER_INTERVAL = 30.0
-_ROLLING = "ROLLING"
 _WORTH_A_WORD = 60.0
 _DELAY_ENOUGH = 30.0
 
@@ -167,20 +166,13 @@ def timing_of(
 
 def shift_terms(configuration: Mapping[str, Any]) -> tuple[Term, ...]:
     """What ECS's own traffic shifting adds: its steps, and its bake (DeploymentConfiguration of the ECS API)."""
-    strategy = str(configuration.get("strategy") or _ROLLING)
-    if strategy == _ROLLING:
+    strategy = strategy_of(configuration)
+    if strategy.kind is None or not strategy.kind.shifts:
         return ()
-    terms = []
-    if strategy == "LINEAR":
-        linear = configuration.get("linearConfiguration") or {}
-        steps = math.ceil(100 / float(linear.get("stepPercent", 10.0))) - 1
-        pause = float(linear.get("stepBakeTimeInMinutes", 6)) * _MINUTE
-        terms.append(Term(f"{steps} traffic steps", steps * pause))
-    if strategy == "CANARY":
-        canary = configuration.get("canaryConfiguration") or {}
-        terms.append(Term("canary", float(canary.get("canaryBakeTimeInMinutes", 10)) * _MINUTE))
-    terms.append(Term("ECS bake", float(configuration.get("bakeTimeInMinutes", 0)) * _MINUTE))
-    return tuple(terms)
+    count, seconds = steps_of(strategy)
+    names = {Kind.LINEAR: f"{count} traffic steps", Kind.CANARY: "canary"}
+    steps = [Term(name, count * seconds) for kind, name in names.items() if kind is strategy.kind]
+    return (*steps, Term("ECS bake", strategy.shift_bake or 0.0))
 
 
 def _container_check(container: Mapping[str, Any]) -> float:

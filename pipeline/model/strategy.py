@@ -217,14 +217,19 @@ def straight_back(live: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def shift_seconds(strategy: Strategy) -> float:
     """How long ECS itself steps and bakes, beside starting, checking and stopping tasks."""
-    kind, bake, steps = strategy.kind or Kind.ROLLING, strategy.shift_bake or 0.0, 0.0
-    if kind is Kind.LINEAR:
+    if strategy.kind is None or not strategy.kind.shifts:
+        return 0.0
+    count, seconds = steps_of(strategy)
+    return (strategy.shift_bake or 0.0) + count * seconds
+
+
+def steps_of(strategy: Strategy) -> tuple[int, float]:
+    """How many waits lie between the steps of a traffic shift, and how many seconds each lasts."""
+    if strategy.kind is Kind.LINEAR:
         # No bake follows the step that reaches 100 %; shift_bake does.
-        count = math.ceil(100 / _first(strategy.step_percent, 10.0) - 1e-9)
-        steps = (count - 1) * _first(strategy.step_bake, 360.0)
-    if kind is Kind.CANARY:
-        steps = _first(strategy.step_bake, 600.0)
-    return bake + steps if kind.shifts else 0.0
+        count = math.ceil(100 / _first(strategy.step_percent, 10.0) - 1e-9) - 1
+        return count, _first(strategy.step_bake, 360.0)
+    return (1, _first(strategy.step_bake, 600.0)) if strategy.kind is Kind.CANARY else (0, 0.0)
 
 
 def check_traffic_can_shift(kind: Kind, service: Mapping[str, Any]) -> None:
