@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ConfigurationError
 from pipeline.model.digest import ImageRef
 from pipeline.model.load import (
     GeneratorLimits,
@@ -86,7 +87,12 @@ class StagingStage:
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Checks the locustfile, rolls out, rehearses the way back, loads, judges."""
         progress.step("checking the locustfile")
-        self.generator.check(self.load.shape.locustfile)
+        try:
+            self.generator.check(self.load.shape.locustfile)
+        except ConfigurationError as error:  # nothing has begun, so nothing is taken from what is on record
+            reason = Reason(error.message, error.hint)
+            verdict = Verdict(self.name, Outcome.UNDECIDED, (reason,))
+            return StageResult(verdict, error_code=error.exit_code, began=False)
         with self.hold(candidate) as held:
             deployed = self.target.deploy(candidate, held, progress)
             facts: dict[str, Any] = {"deployment": dict(deployed.facts)}

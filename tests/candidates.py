@@ -20,7 +20,8 @@ import http.server, json, os, sys, time
 mode = os.environ.get("MODE", "good")
 print(f"began as {mode}", flush=True)
 if mode == "exits":
-    sys.exit("no licence file")
+    print("no licence file", flush=True)
+    sys.exit(1)
 if mode == "deaf":
     time.sleep(600)
 

@@ -36,7 +36,8 @@ mode = os.environ["MODE"]
 print("began as", mode, flush=True)
 began = time.monotonic()
 if mode == "exits":
-    sys.exit("no licence file")
+    print("no licence file", flush=True)
+    sys.exit(1)
 if mode == "crashes":
     threading.Timer(5.0, lambda: (print("lost its mind", flush=True), os._exit(9))).start()
 if mode == "deaf":

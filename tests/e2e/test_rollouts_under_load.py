@@ -6,7 +6,8 @@ from tests.system.steady_load import VISITORS, SteadyLoad
 
 def test_production_goes_forward_and_back_without_losing_a_request(changed: Copy, released: Done) -> None:
     first = released.answer["digest"]
-    assert changed.pipeline("promote", first, "prod", "--fresh", *ANY_ORDER).code == 0
+    assert changed.pipeline("run").code == 0, "whatever other tests have left on record of it"
+    assert changed.serves("prod") == first
     changed.change("app/__init__.py", '"""', '# under load\n"""', count=1)
     second = changed.pipeline("--json", "run", "--until", "staging").answer["digest"]
     with SteadyLoad(changed.url("prod"), rate=100, mix=VISITORS) as load:

@@ -18,7 +18,6 @@ from pipeline.adapters.registry import MANIFEST_TYPE, OciRegistry
 from pipeline.model.check import Check, State
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.rollout import RolloutPolicy
-from pipeline.model.strategy import Kind, Strategy
 from pipeline.model.surroundings import Image
 from pipeline.preflight import Preflight, Preview, Wish
 from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome
@@ -97,13 +96,6 @@ def test_an_environment_in_order_is_ok_and_says_what_a_rollout_would_do(looking:
     assert not preview.underway
     assert preview.prediction.unknown == ()
     assert preview.prediction.healthy >= 12.0  # two checks, 5 s apart, and the bake
-
-
-def test_the_strategy_that_will_be_sent_is_what_the_time_is_foretold_by(looking: Looking) -> None:
-    canary = replace(WISH, strategy=Strategy(Kind.CANARY, 10.0, 600.0, 300.0))
-    plain, shifted = looking.look().prediction, looking.look(wish=canary).prediction
-    assert (plain.facts["healthy_s"] or 0) < 300
-    assert (shifted.facts["healthy_s"] or 0) >= 600
 
 
 def test_what_runs_already_is_known_as_that(looking: Looking) -> None:

@@ -429,6 +429,19 @@ def test_limits_are_no_part_of_the_plan_the_locustfile_is(world: World, tmp_path
     assert stage.plan(CANDIDATE).hash != before
 
 
+def test_a_locustfile_that_does_not_import_begins_nothing(world: World, tmp_path: Path) -> None:
+    stage = staging(world, tmp_path, FakeLoad(tmp_path, {}))
+    (tmp_path / "locustfile.py").write_text("class User:")
+    result = stage.run(CANDIDATE, RecordedProgress())
+    assert (result.outcome, result.error_code, result.began) == (
+        Outcome.UNDECIDED,
+        ExitCode.CONFIGURATION,
+        False,
+    )
+    assert "does not import" in result.verdict.reasons[0].text
+    assert world.rollout.deployed == []
+
+
 def test_a_missing_locustfile_is_named(world: World, tmp_path: Path) -> None:
     stage = staging(world, tmp_path, FakeLoad(tmp_path, {"GET /": Measured(1, 1.0)}))
     (tmp_path / "locustfile.py").unlink()
