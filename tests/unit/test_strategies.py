@@ -295,8 +295,9 @@ def test_a_bad_image_goes_back_through_ecs_without_another_deployment(name: str)
     assert "rule: exited" in result.diagnosis
 
 
-def test_an_alarm_during_the_bake_is_ecs_going_back_with_its_reason() -> None:
-    scene = Scene()
+@pytest.mark.parametrize("slowest", [1.0, 15.0], ids=["seen while it goes back", "seen when it has"])
+def test_an_alarm_during_the_bake_is_ecs_going_back_with_its_reason(slowest: float) -> None:
+    scene = Scene(slowest=slowest)
     scene.ecs.after(300.0, lambda: scene.ecs.alarm("prod-5xx"))
     result = scene.deploy()
     assert result.outcome is RolloutOutcome.ROLLED_BACK
