@@ -97,7 +97,8 @@ class SteadyLoad:
         alone = Request(method, path, b"x=1" if method == "POST" else b"")
         self._mix = [(request, request.wire(host or parts.netloc)) for request in mix or (alone,)]
         self._every = 1.0 / rate
-        self._kept: asyncio.LifoQueue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.LifoQueue()
+        # In turn: one that lay idle for as long as the balancer keeps it (60 s) may be closed just as it is used again.
+        self._kept: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._drive()), daemon=True)
         self.tally = Tally()
