@@ -28,7 +28,7 @@ from pipeline.model.policy import Override
 from pipeline.model.probe import ProbeLimits
 from pipeline.model.rollback import leaving
 from pipeline.model.rollout import Busy, RolloutPolicy
-from pipeline.model.service import Previous
+from pipeline.model.service import Previous, digests_run
 from pipeline.model.task_definition import digest_in
 from pipeline.model.verdict import Outcome, Verdict
 from pipeline.ports import Candidate, Held, Lease, Say
@@ -174,8 +174,7 @@ class Place:
 
     def running(self) -> frozenset[Digest]:
         """The digests that run here now."""
-        container, tasks = self.own.container, [task for task in self.service.tasks() if task.alive]
-        return frozenset(Digest(found) for task in tasks if (found := task.image_digests.get(container)))
+        return digests_run(self.service.tasks(), self.own.container)
 
     def leaving(self) -> frozenset[Digest]:
         """What a rollback leaves. See `pipeline.model.rollback.leaving`."""

@@ -22,7 +22,7 @@ from pipeline.model.rollout import (
     next_step,
     observe,
 )
-from pipeline.model.service import ServiceState, TaskState, primary_of, short
+from pipeline.model.service import ServiceState, TaskState, digests_run, primary_of, short
 from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.model.task_definition import digest_in, registrable
 from pipeline.model.verdict import Reason
@@ -295,6 +295,5 @@ class Calls:
     def digests_of(self, definition: str, container: str) -> frozenset[Digest]:
         """The digests a task definition is known to run: the one it pins, and what ECS reports of its tasks."""
         pinned = digest_in(self.definition(definition), container)
-        tasks = [t for t in self.ask(self.service.tasks) if t.task_definition == definition and t.alive]
-        seen = {Digest(t.image_digests[container]) for t in tasks if t.image_digests.get(container)}
-        return frozenset(seen | ({pinned} if pinned else set()))
+        tasks = [t for t in self.ask(self.service.tasks) if t.task_definition == definition]
+        return digests_run(tasks, container) | (frozenset({pinned}) if pinned else frozenset())

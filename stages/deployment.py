@@ -19,7 +19,7 @@ from pipeline.errors import (
 )
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.order import Order
-from pipeline.model.service import Previous, TaskState, in_progress
+from pipeline.model.service import Previous, TaskState, digests_run, in_progress
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Held, Progress, Say, Service, StageResult
 from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
@@ -77,7 +77,7 @@ class Environment:
             return self._not_begun(error)
 
     def _deployed(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
-        running = _running(_alive(self.rollout().service), self.container)
+        running = digests_run(self.rollout().service.tasks(), self.container)
         order = self.order(candidate, running)
         if not order.verdict.passed:
             return Deployed(order.verdict, None, {"order": dict(order.facts)}, began=False)
@@ -170,11 +170,6 @@ class Environment:
 
 def _alive(service: Service) -> list[TaskState]:
     return [task for task in service.tasks() if task.alive]
-
-
-def _running(tasks: Sequence[TaskState], container: str) -> frozenset[Digest]:
-    """The digests that tasks are known to run."""
-    return frozenset(Digest(found) for task in tasks if (found := task.image_digests.get(container)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,12 @@ def speaks_of_rollback(deployment: DeploymentState) -> bool:
     return any(word in text for word in _ROLLBACK_WORDS)
 
 
+def digests_run(tasks: Sequence[TaskState], container: str) -> frozenset[Digest]:
+    """The digests that running tasks report for `container`; one that reports none yet is left out."""
+    found = (task.image_digests.get(container) for task in tasks if task.alive)
+    return frozenset(Digest(digest) for digest in found if digest)
+
+
 def short(arn: str) -> str:
     """`family:revision` out of a task definition's ARN."""
     return arn.rsplit("/", 1)[-1]
