@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
 
@@ -15,6 +15,7 @@ from pipeline.report.wording import (
     Text,
     chip,
     count,
+    interval,
     join,
     milliseconds,
     percent,
@@ -71,10 +72,10 @@ def _ratios(rows: Sequence[Recorded], rules: Recorded) -> Markup:
     lines = [
         (
             f"{name_of(row)} · {label}",
-            _interval(f"{label} of {name_of(row)}", one["point"], one, scale, bounds),
-            _with_interval(ratio(one["point"]), ratio(one["low"]), ratio(one["high"])),
+            _drawn(f"{label} of {name_of(row)}", one["point"], one, scale, bounds),
+            interval(one["point"], _ends(one), ratio),
             chip(one["outcome"].text) if one["outcome"] else NONE,
-            one["reason"].text,
+            _why(one),
         )
         for row, label, one in found
     ]
@@ -99,44 +100,55 @@ def _errors(rows: Sequence[Recorded], rules: Recorded) -> Markup:
     lines = [
         (
             name_of(row),
-            _interval(f"error share of {name_of(row)}", one["difference"], one, scale, bounds),
-            _with_interval(percent(one["difference"]), percent(one["low"]), percent(one["high"])),
+            _drawn(f"error share of {name_of(row)}", one["difference"], one, scale, bounds),
+            interval(one["difference"], _ends(one), percent),
             chip(one["outcome"].text) if one["outcome"] else NONE,
-            one["reason"].text,
+            _why(one),
         )
         for row, one in found
     ]
-    axis = _axis(scale, [0.0, high * 0.9], "%")
+    axis = _axis(scale, sorted(scale.ticks(4), key=abs), "%")
     return join([_forest("Error shares: candidate − production", axis, lines, rules), _key(bounds, "%")])
 
 
-def _interval(of: str, point: Recorded, one: Recorded, scale: Scale, bounds: Sequence[Line]) -> Text:
-    low, high, middle = one["low"].number, one["high"].number, point.number
-    if low is None or high is None or middle is None:
+def _drawn(of: str, point: Recorded, one: Recorded, scale: Scale, bounds: Sequence[Line]) -> Text:
+    ends, middle = _ends(one), point.number
+    if ends is None or middle is None:
         return NONE
     shown = ratio if scale.log else percent
-    label = f"{of}: {shown(middle)}, interval {shown(low)} to {shown(high)}"
-    return strip(label, scale, (low, high), middle, bounds)
+    label = f"{of}: {shown(middle)}, interval {shown(ends[0])} to {shown(ends[1])}"
+    return strip(label, scale, ends, middle, bounds)
 
 
-def _forest(title: str, axis: Markup, lines: Iterable[tuple[Text, ...]], rules: Recorded) -> Markup:
+def _ends(one: Recorded) -> tuple[float, float] | None:
+    return Recorded([one["low"].value, one["high"].value]).interval
+
+
+def _why(one: Recorded) -> str:
+    """What a row's drawing does not say already."""
+    return "" if one["outcome"].text == "passed" else one["reason"].text
+
+
+def _forest(title: str, axis: Markup, lines: Sequence[tuple[Text, ...]], rules: Recorded) -> Markup:
     confidence = rules["confidence"].number
     sure = f" ({confidence * 100:g} % intervals)" if confidence is not None else ""
+    told = any(line[-1] for line in lines)
+    kinds = ("", "drawn", "figures", "", "why")[: 5 if told else 4]
     head = [
-        Markup('<th scope="col">{}</th>').format(title)
-        for title in ("what", axis, "value (interval)", "outcome", "why")
+        Markup('<th scope="col" class="{}">{}</th>').format(kind, name)
+        for kind, name in zip(kinds, ("what", axis, "value (interval)", "outcome", "why"), strict=False)
     ]
-    body = [
-        Markup(
-            '<tr><th scope="row">{}</th><td class="drawn">{}</td><td class="figures">{}</td><td>{}</td>'
-            '<td class="why">{}</td></tr>'
-        ).format(*line)
-        for line in lines
-    ]
+    body = [Markup("<tr>{}</tr>").format(join(_cells(kinds, line))) for line in lines]
     return Markup(
         '<div class="wide" tabindex="0" role="region" aria-label="{0}"><table class="forest">'
         "<caption>{0}{1}</caption><thead><tr>{2}</tr></thead><tbody>{3}</tbody></table></div>"
     ).format(title, sure, join(head), join(body))
+
+
+def _cells(kinds: Sequence[str], line: Sequence[Text]) -> Iterator[Markup]:
+    yield Markup('<th scope="row">{}</th>').format(line[0])
+    for kind, cell in zip(kinds[1:], line[1:], strict=False):
+        yield Markup('<td class="{}">{}</td>').format(kind, cell)
 
 
 def _axis(scale: Scale, wanted: Sequence[float], unit: str) -> Markup:
@@ -173,10 +185,6 @@ def _first(table: Recorded, *names: str) -> Recorded:
     return next((table[name] for name in names if table[name].number is not None), Recorded())
 
 
-def _with_interval(point: Text, low: Text, high: Text) -> Markup:
-    return Markup("{} <small>{}–{}</small>").format(point, low, high)
-
-
 def _without(title: str) -> Markup:
     return Markup("<p>{}: {}</p>").format(title, NONE)
 
@@ -185,12 +193,12 @@ def _figures(rows: Sequence[Recorded]) -> Markup:
     columns = [
         Column("endpoint"),
         Column("side"),
-        Column("requests", figures=True),
-        Column("failed", figures=True),
-        Column("error share", figures=True),
-        Column("p50", figures=True),
-        Column("p95", figures=True),
-        Column("p99", figures=True),
+        Column("requests", "figures"),
+        Column("failed", "figures"),
+        Column("error share", "figures"),
+        Column("p50", "figures"),
+        Column("p95", "figures"),
+        Column("p99", "figures"),
     ]
     lines = [
         (
@@ -207,14 +215,13 @@ def _figures(rows: Sequence[Recorded]) -> Markup:
     return table("Endpoints", columns, lines)
 
 
-def spread(shown: Callable[[Recorded | float | None], Text], side: Recorded, name: str) -> Text:
-    """A value with its interval, where one is recorded."""
-    ends = side[f"{name}_interval"].interval
-    return _with_interval(shown(side[name]), *map(shown, ends)) if ends else shown(side[name])
+def spread(shown: Callable[[float], Text], side: Recorded, name: str) -> Text:
+    """A value of one side with its interval, where one is recorded."""
+    return interval(side[name], side[f"{name}_interval"].interval, shown)
 
 
 def _looks(comparison: Recorded) -> Markup:
-    columns = [Column("after", figures=True), Column("outcome"), Column("why")]
+    columns = [Column("after", "figures"), Column("outcome"), Column("why", "why")]
     lines = [
         (seconds(look["at"]), chip(look["outcome"].text), look["reason"].text) for look in comparison["looks"]
     ]
@@ -227,9 +234,9 @@ def _solo(comparison: Recorded) -> Markup:
         return Markup("")
     columns = [
         Column("alone"),
-        Column("requests", figures=True),
-        Column("failed", figures=True),
-        *(Column(label, figures=True) for label in ("p50", "p95", "p99")),
+        Column("requests", "figures"),
+        Column("failed", "figures"),
+        *(Column(label, "figures") for label in ("p50", "p95", "p99")),
     ]
     lines = [
         (

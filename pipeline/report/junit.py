@@ -1,6 +1,7 @@
-"""A run as JUnit XML: its stages, the integration tests as they ended, and the endpoints under load.
+"""A run as JUnit XML: a suite a stage, with the stage itself, its integration tests and its endpoints under load.
 
-The form is the one that pytest writes and Jenkins, GitLab and others read (JUnit 10 of Jenkins' xUnit plug-in).
+The form is JUnit 10 of Jenkins' xUnit plug-in, which is what pytest writes and others read; a test case of it has no
+properties, therefore they are the suite's.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from pipeline.model.limits import Limit, breaches, split_metric
@@ -22,55 +24,51 @@ _OF_STAGE = {"passed": "passed", "refused": "failed"}
 def junit(document: Mapping[str, Any], cases: Sequence[SuiteCase] = ()) -> bytes:
     """The run that `document` describes; `cases` are the results of its own integration tests."""
     run = Recorded(document)
-    stages = list(run["stages"])
     root = ET.Element("testsuites", name=_xml(f"onedigest {run['command'].text} {run['run_id'].text}"))
-    began = stages[0]["started"].moment if stages else None
-    stamp = began.replace(tzinfo=None).isoformat(timespec="seconds") if began else ""
-    known = {name: run[name].text for name in ("run_id", "digest", "image", "commit", "command", "outcome")}
-    _suite(root, "stages", [_stage_case(stage) for stage in stages], stamp, known)
-    if cases:
-        _suite(root, "integration", [_test_case(case) for case in cases], stamp)
-    for stage in stages:
-        if loaded := _endpoints(stage, run["settings"]):
-            _suite(root, f"load on {stage['environment'].text or stage['name'].text}", loaded, stamp)
-    _total(root, list(root))
+    known = {name: run[name].text for name in ("run_id", "digest", "image", "commit", "command")}
+    for stage in run["stages"]:
+        tests = [_test_case(case) for case in cases] if stage["name"].text == "integration" else []
+        _suite(root, stage, known, [_stage_case(stage), *tests, *_endpoints(stage, run["settings"])])
+    for word in ("tests", "failures", "errors"):
+        root.set(word, str(sum(int(suite.get(word) or 0) for suite in root)))
+    root.set("time", f"{sum(float(suite.get('time') or 0) for suite in root):.3f}")
     ET.indent(root)
     written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return written
 
 
-def _suite(
-    root: ET.Element,
-    name: str,
-    cases: Sequence[ET.Element],
-    stamp: str,
-    known: Mapping[str, str] | None = None,
-) -> None:
-    suite = ET.SubElement(root, "testsuite", name=name)
-    if stamp:
-        suite.set("timestamp", stamp)
-    counts = {"failures": "failure", "errors": "error", "skipped": "skipped"}
-    suite.set("tests", str(len(cases)))
-    for word, tag in counts.items():
+def _suite(root: ET.Element, stage: Recorded, known: Mapping[str, str], cases: Sequence[ET.Element]) -> None:
+    """The time of a suite is that of its stage: its tests took place within it."""
+    suite = ET.SubElement(
+        root, "testsuite", name=_xml(stage["name"].text or "unnamed"), tests=str(len(cases))
+    )
+    for word, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(word, str(sum(case.find(tag) is not None for case in cases)))
-    suite.set("time", f"{sum(float(case.get('time') or 0) for case in cases):.3f}")
-    _properties(suite, {name: value for name, value in (known or {}).items() if value})
+    suite.set("time", f"{stage['seconds'].number or 0.0:.3f}")
+    began = stage["started"].moment
+    if began:
+        suite.set("timestamp", began.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds"))
+    own = {name: stage[name].text for name in ("environment", "outcome", "evidence")}
+    reused = {"reused": "true" if stage["reused"].flag else "false"}
+    _properties(suite, {name: value for name, value in {**known, **own, **reused}.items() if value})
     suite.extend(cases)
 
 
-def _total(root: ET.Element, suites: Sequence[ET.Element]) -> None:
-    for word in ("tests", "failures", "errors", "skipped"):
-        root.set(word, str(sum(int(suite.get(word) or 0) for suite in suites)))
-    root.set("time", f"{sum(float(suite.get('time') or 0) for suite in suites):.3f}")
+def _properties(suite: ET.Element, known: Mapping[str, str]) -> None:
+    holder = ET.SubElement(suite, "properties")
+    for name, value in known.items():
+        ET.SubElement(holder, "property", name=name, value=_xml(value))
 
 
 def _stage_case(stage: Recorded) -> ET.Element:
     outcome = _OF_STAGE.get(stage["outcome"].text, "error")
     case = _case("onedigest", stage["name"].text, stage["seconds"].number)
-    known = {name: stage[name].text for name in ("environment", "evidence") if stage[name].text}
-    _properties(case, known | ({"reused": "true"} if stage["reused"].flag else {}))
     lines = [_line(reason) for reason in stage["reasons"]]
-    first = lines[0].partition("\n")[0] if lines else f"{stage['outcome'].text or 'nothing'} without a reason"
+    first = (
+        lines[0].partition("\n")[0]
+        if lines
+        else f"{stage['outcome'].text or 'no outcome'}, no reason recorded"
+    )
     _ended(case, outcome, first, "\n".join(lines))
     return case
 
@@ -132,13 +130,6 @@ def _case(classname: str, name: str, seconds: float | None) -> ET.Element:
 def _ended(case: ET.Element, outcome: str, message: str, text: str) -> None:
     if outcome in _TAGS:
         ET.SubElement(case, _TAGS[outcome], message=_xml(message)).text = _xml(text)
-
-
-def _properties(parent: ET.Element, known: Mapping[str, str]) -> None:
-    if known:
-        holder = ET.SubElement(parent, "properties")
-        for name, value in known.items():
-            ET.SubElement(holder, "property", name=name, value=_xml(value))
 
 
 def _xml(text: str) -> str:

@@ -31,6 +31,9 @@ from pipeline.report.wording import (
 _SHORTEST = 0.25
 """Seconds: a shorter interval at either end of a series says nothing of a rate."""
 
+_MISSING = 1.5
+"""Seconds between two entries from which one between them is missing."""
+
 _GENERATOR = (
     ("CPU time of its busiest process, of a core", "cpu_share", "max_cpu", "at most"),
     ("its event loop was late, of the time", "lag_share", "max_lag_share", "at most"),
@@ -132,10 +135,16 @@ def _curves(sides: Sides, name: str) -> list[Curve]:
 
 
 def _points(entries: Sequence[Recorded], name: str) -> Iterator[Point]:
+    """A second that is left out interrupts the curve."""
+    last: float | None = None
     for entry in entries:
         at = entry["at"].number
-        if at is not None:
-            yield at, entry[name].number
+        if at is None:
+            continue
+        if last is not None and at - last > _MISSING:
+            yield last + 1, None
+        yield at, entry[name].number
+        last = at
 
 
 def _lasting(entries: Sequence[Recorded]) -> list[Recorded]:
@@ -171,10 +180,10 @@ def _endpoints(alone: Recorded) -> Markup:
     rows = [row for row in (alone["all"], *alone["endpoints"]) if row]
     columns = [
         Column("endpoint"),
-        Column("requests", figures=True),
-        Column("failed", figures=True),
-        Column("error share (interval)", figures=True),
-        *(Column(label, figures=True) for label in ("p50", "p95", "p99")),
+        Column("requests", "figures"),
+        Column("failed", "figures"),
+        Column("error share (interval)", "figures"),
+        *(Column(label, "figures") for label in ("p50", "p95", "p99")),
     ]
     lines = [
         (
@@ -198,8 +207,8 @@ def _limits(stage: Recorded, settings: Recorded) -> Markup:
     broken = {breach.metric: breach for breach in breaches(metrics, limits)}
     columns = [
         Column("limit"),
-        Column("measured", figures=True),
-        Column("bound", figures=True),
+        Column("measured", "figures"),
+        Column("bound", "figures"),
         Column("held"),
     ]
     lines = [
@@ -237,8 +246,8 @@ def _generator(facts: Recorded, settings: Recorded) -> Markup:
         return Markup("<p>The load generator's health: {}.</p>").format(NONE)
     columns = [
         Column("load generator"),
-        Column("measured", figures=True),
-        Column("bound", figures=True),
+        Column("measured", "figures"),
+        Column("bound", "figures"),
         Column("within"),
     ]
     lines = [_health(health, settings["generator"], *row) for row in _GENERATOR]
@@ -258,5 +267,5 @@ def _health(
 
 def _messages(alone: Recorded) -> Markup:
     found = [(message, count(times)) for message, times in alone["errors"].items()]
-    columns = [Column("what failed"), Column("times", figures=True)]
+    columns = [Column("what failed", "why"), Column("times", "figures")]
     return table("Commonest failures", columns, found) if found else Markup("")

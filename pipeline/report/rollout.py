@@ -102,8 +102,8 @@ def _events(deployment: Recorded) -> Markup:
     columns = [
         Column("event"),
         Column("when"),
-        Column("after", figures=True),
-        Column("foreseen", figures=True),
+        Column("after", "figures"),
+        Column("foreseen", "figures"),
     ]
     lines = []
     for name, key, foreseen in _EVENTS:
@@ -119,12 +119,12 @@ def _probe(probe: Recorded) -> Markup:
         return Markup("<p>Traffic probe: {}.</p>").format(NONE)
     columns = [
         Column("requests of the traffic probe"),
-        Column("sent", figures=True),
-        Column("failed", figures=True),
-        Column("4xx", figures=True),
-        Column("p50", figures=True),
-        Column("p95", figures=True),
-        Column("what failed"),
+        Column("sent", "figures"),
+        Column("failed", "figures"),
+        Column("4xx", "figures"),
+        Column("p50", "figures"),
+        Column("p95", "figures"),
+        Column("what failed", "why"),
     ]
     lines = [_phase("in all", probe)] + [
         _phase(_PHASES.get(name, name), figures) for name, figures in probe["phases"].items()

@@ -80,5 +80,5 @@ def _slowest(cases: Sequence[SuiteCase]) -> Markup:
     lines: list[tuple[Text, ...]] = [
         (case.name, case.suite, seconds(case.seconds)) for case in timed[:_SLOWEST]
     ]
-    columns = [Column("test"), Column("file"), Column("took", figures=True)]
+    columns = [Column("test"), Column("file"), Column("took", "figures")]
     return table("Slowest tests", columns, lines) if lines else Markup("")

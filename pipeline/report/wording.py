@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,11 +65,21 @@ def mebibytes(value: Recorded) -> Text:
     return NONE if value.number is None else f"{value.number / 1024 / 1024:.1f} MiB"
 
 
+def interval(point: Recorded, ends: tuple[float, float] | None, shown: Callable[[float], Text]) -> Text:
+    """A value with the interval around it, whose ends go without the unit: `2.61 ms 2.54 to 2.69`."""
+    if point.number is None:
+        return NONE
+    if ends is None:
+        return shown(point.number)
+    low, high = (str(shown(end)).partition(" ")[0] for end in ends)
+    return Markup("{} <small>{} to {}</small>").format(shown(point.number), low, high)
+
+
 def digits(value: float) -> str:
     """A number with about three significant digits."""
     size = abs(value)
     places = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 4
-    text = f"{value:,.{places}f}"
+    text = f"{value:,.{places}f}".replace("-", "−")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -157,15 +167,15 @@ def section(name: str, title: str, *content: Text) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column. `figures`: numbers, set to the right."""
+    """A table's column. `kind` is figures for numbers, which are set to the right, or why for sentences."""
 
     title: str
-    figures: bool = False
+    kind: str = ""
 
 
 def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Text]]) -> Markup:
     """A table that scrolls by itself where it is too wide; the first cell of a row is its heading."""
-    kinds = [Markup(' class="figures"') if column.figures else "" for column in columns]
+    kinds = [Markup(' class="{}"').format(column.kind) if column.kind else "" for column in columns]
     head = [
         Markup('<th scope="col"{}>{}</th>').format(kind, column.title)
         for kind, column in zip(kinds, columns, strict=True)
