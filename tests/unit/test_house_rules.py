@@ -106,7 +106,7 @@ def test_tests_work_on_what_is_rather_than_on_patches() -> None:
 
 
 WITHOUT_A_BROWSER = "tests/system/test_report_in_browser.py"
-"""The one place that may skip: a browser is for looking at reports, and where everything must be real it must be there."""
+"""The one place that may skip: a browser only looks at reports. Where everything must be real, it must be there too."""
 
 
 def test_no_test_is_skipped_or_expected_to_fail() -> None:
