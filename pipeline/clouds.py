@@ -141,7 +141,12 @@ def _local_baseline(settings: Settings) -> LocalEnvironment:
 
 def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
     shared = _shared_stack(settings)
-    made_of = [_environment_parameters(settings, name), environment_template(), shared.parameters, shared.template]
+    made_of = [
+        _environment_parameters(settings, name),
+        environment_template(),
+        shared.parameters,
+        shared.template,
+    ]
     key = json.dumps(made_of, sort_keys=True)
     return LocalEnvironment(name, settings.app.live, provision_key=key)
 
