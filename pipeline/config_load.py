@@ -12,7 +12,7 @@ from pipeline.model.load import LoadShape, fitting_users
 
 _ORDER = ("p50", "p95", "p99")
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Percentile = Literal["p50", "p95", "p99"]
 
 
@@ -80,8 +80,8 @@ class LoadSettings(Table):
     warmup: Seconds = 5.0
     duration: Seconds = 20.0
     baseline: Literal["prod", "none"] = "prod"
-    min_duration: Seconds = 16.0
-    max_duration: Seconds = 64.0
+    min_duration: Annotated[Seconds, Field(gt=0)] = 16.0
+    max_duration: Annotated[Seconds, Field(gt=0)] = 64.0
     every: Annotated[Seconds, Field(gt=0)] = 8.0
     solo: Annotated[Seconds, Field(gt=0)] = 10.0
     relative: RelativeSettings = RelativeSettings()

@@ -26,28 +26,19 @@ from stages.files import hash_program
 
 
 @dataclass(frozen=True, slots=True)
-class LoadPlan:
-    """What is offered, and within which limits. `directory` takes the raw record."""
-
-    shape: LoadShape
-    root: Path
-    limits: LoadLimits
-    generator: GeneratorLimits
-    directory: Path
-
-
-@dataclass(frozen=True, slots=True)
 class StagingStage:
-    """A rollout on staging, then load; limits are absolute.
+    """A rollout on staging, then load, beside what production runs where there is an `opponent`.
 
     `rehearse` gives the image that production would go back to, None where there is none; without it nothing is
-    rehearsed.
+    rehearsed. `keep` puts what was measured side by side beside the image.
     """
 
     target: Environment
     load: LoadPlan
     generator: LoadGenerator
     rehearse: Callable[[], ImageRef | None] | None = None
+    opponent: Opponent | None = None
+    keep: Callable[[ImageRef, bytes], None] = lambda _image, _content: None
 
     @property
     def name(self) -> str:
@@ -71,6 +62,9 @@ class StagingStage:
                 "spawn_rate": shape.spawn_rate,
                 "warmup": shape.warmup,
                 "duration": shape.duration,
+                "processes": shape.processes,
+                "arrivals": shape.arrivals,
+                "baseline": self._how_compared,
             },
         }
         return Plan(self.name, self.environment, content)
@@ -84,35 +78,63 @@ class StagingStage:
         digest = candidate.ref.digest
         return self.target.held(f"rollout and load of {digest.short}", str(digest))
 
+    @property
+    def _how_compared(self) -> dict[str, Any] | None:
+        """How the sides are compared, without which digest it is: the record says which it was.
+
+        Production goes on meanwhile, last of all to this very digest, and what was measured stays measured.
+        """
+        if self.opponent is None:
+            return None
+        rules = self.load.rules
+        return {"at_least": rules.min_duration, "at_most": rules.max_duration, "alone": self.load.solo}
+
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
-        """Checks the locustfile, rolls out, rehearses the way back, loads, judges."""
+        """Checks the locustfile, rolls out, rehearses the way back, loads, judges.
+
+        What production runs is started beside it meanwhile, and taken down again whatever comes.
+        """
         progress.step("checking the locustfile")
         try:
             self.generator.check(self.load.shape.locustfile)
-        except ConfigurationError as error:  # nothing has begun, so nothing is taken from what is on record
-            reason = Reason(error.message, error.hint)
-            verdict = Verdict(self.name, Outcome.UNDECIDED, (reason,))
-            return StageResult(verdict, error_code=error.exit_code, began=False)
+        except ConfigurationError as error:
+            return self._not_begun(error)
         with self.hold(candidate) as held:
-            deployed = self.target.deploy(candidate, held, progress)
-            facts: dict[str, Any] = {"deployment": dict(deployed.facts)}
-            if not deployed.verdict.passed:
-                return deployed.result
-            rehearsed, failed = self._rehearsed(candidate, held, progress)
-            facts |= rehearsed
-            if failed:
-                return replace(failed.result, facts=facts)
-            summary = self._load(progress)
-            after = self.target.runs(candidate)
-        verdict = judge_load(summary, self.load.limits, self.load.generator)
-        if not after.passed:
-            verdict = _of_something_else(after)
-        return StageResult(
-            Verdict(self.name, verdict.outcome, verdict.reasons),
-            {**facts, "load": facts_of(summary)},
-            metrics_of(summary),
-        )
+            if self.opponent is None:
+                return self._run(candidate, held, progress, _NONE)
+            try:
+                against = self.opponent.choose(candidate, progress.note)
+            except PipelineError as error:
+                return self._not_begun(error)
+            if against.image is None:
+                return self._run(candidate, held, progress, against)
+            try:
+                self.opponent.begin(against.image, held, progress)
+                return self._run(candidate, held, progress, against)
+            finally:
+                self.opponent.end(held, progress)
 
+    def _not_begun(self, error: PipelineError) -> StageResult:
+        """Nothing has begun, so nothing is taken from what is on record."""
+        verdict = Verdict(self.name, Outcome.UNDECIDED, (Reason(error.message, error.hint),))
+        return StageResult(verdict, error_code=error.exit_code, began=False)
+
+    def _run(self, candidate: Candidate, held: Held, progress: Progress, against: Baseline) -> StageResult:
+        deployed = self.target.deploy(candidate, held, progress)
+        facts: dict[str, Any] = {"deployment": dict(deployed.facts)}
+        if not deployed.verdict.passed:
+            return deployed.result
+        rehearsed, failed = self._rehearsed(candidate, held, progress)
+        facts |= rehearsed
+        if failed:
+            return replace(failed.result, facts=facts)
+        if self.opponent and against.image:
+            up = self._brought_up(self.opponent, against.image, held, progress)
+            baseline = {**against.facts, "deployment": dict(up.facts)}
+            if up.outcome is not RolloutOutcome.SUCCEEDED:
+                return StageResult(
+                    _not_healthy(self.name, against.image, up), {**facts, "comparison": {"baseline": baseline}}
+                )
     def _rehearsed(
         self, candidate: Candidate, held: Held, progress: Progress
     ) -> tuple[dict[str, Any], Deployed | None]:
