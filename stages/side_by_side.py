@@ -20,6 +20,7 @@ from pipeline.errors import PipelineError
 from pipeline.model.alone import candidate_metrics, judge_alone, judge_relative_limits, strictest
 from pipeline.model.baseline import Baseline
 from pipeline.model.comparison import Comparison, compare
+from pipeline.model.comparison_facts import comparison_facts, relative_metrics
 from pipeline.model.digest import ImageRef
 from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape, LoadSummary, facts_of, starved
 from pipeline.model.looks import Looks
@@ -27,6 +28,7 @@ from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.side_by_side import conclude
 from pipeline.model.sides import Block, PairSummary, Sides
 from pipeline.model.solo import Solo, conclude_solo, judge_solo
+from pipeline.model.stored_blocks import blocks_to_json
 from pipeline.model.verdict import Outcome, Verdict
 from pipeline.ports import Candidate, Held, LoadGenerator, Progress, Say
 from pipeline.rollout import RolloutResult
@@ -132,16 +134,18 @@ class SideBySide:
         looks = Looks(self.plan.rules)
         pair = self._pair(looks)
         verdict = conclude(looks, pair, self.plan.generator)
-        facts = comparison_facts(looks, pair)
+        facts = comparison_facts(looks, pair.blocks)
         rounds: Sequence[Alone] = ()
         if verdict.outcome is not Outcome.REFUSED:
             rounds = self._alone()
             verdict = strictest([verdict, *self._judged(rounds, pair)])
         candidate = rounds[-1].candidate if rounds else pair.candidate
-        metrics = candidate_metrics(candidate, pair.candidate if rounds else None) | relative_metrics(looks)
+        metrics = candidate_metrics(candidate, pair.candidate if rounds else None)
+        if looks.last:
+            metrics |= relative_metrics(looks.last.comparison)
         if limited := judge_relative_limits(metrics, self.plan.limits, ""):
             verdict = strictest([verdict, limited])
-        facts |= {"blocks": self._kept(pair), "solo": rounds[-1].facts if rounds else {"skipped": _SKIPPED}}
+        facts |= {"stored": self._kept(pair), "solo": rounds[-1].facts if rounds else {"skipped": _SKIPPED}}
         if len(rounds) > 1:
             facts["solo_before"] = rounds[0].facts
         return Measured(verdict, {"load": facts_of(candidate), "comparison": facts}, metrics)

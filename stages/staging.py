@@ -1,28 +1,28 @@
-"""staging: that digest is rolled out on staging, and Locust loads it; we judge what was measured."""
+"""staging: that digest is rolled out on staging, and Locust loads it beside what production runs; we judge both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, PipelineError
+from pipeline.model.alone import candidate_metrics, judge_alone, judge_relative_limits, strictest
+from pipeline.model.baseline import WITHOUT, Baseline
 from pipeline.model.digest import ImageRef
-from pipeline.model.load import (
-    GeneratorLimits,
-    LoadLimits,
-    LoadShape,
-    LoadSummary,
-    facts_of,
-    judge_load,
-    metrics_of,
-)
+from pipeline.model.load import facts_of
+from pipeline.model.sides import Sides
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Held, LoadGenerator, Plan, Progress, Source, StageResult
+from pipeline.rollout import RolloutOutcome, RolloutResult
 from stages.deployment import Deployed, Environment
 from stages.files import hash_program
+from stages.side_by_side import LoadPlan, Measured, Opponent, SideBySide
+
+__all__ = ["LoadPlan", "StagingStage"]
+
+_NONE = Baseline(why='load.baseline is "none"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,13 @@ class StagingStage:
         return self.target.name
 
     def plan(self, candidate: Candidate) -> Plan:
-        """The image, the target, the locustfile with what lies beside it, and the load's shape; no limits."""
-        shape = self.load.shape
+        """The image, the target, the locustfile with what lies beside it, and the load's shape; no limits.
+
+        How the sides are compared is part of it, not what is on the other side, which is on record. Production goes
+        on meanwhile, last of all to this very digest, and what was measured stays measured.
+        """
+        shape, rules = self.load.shape, self.load.rules
+        compared = {"at_least": rules.min_duration, "at_most": rules.max_duration, "alone": self.load.solo}
         content = {
             "image": str(candidate.ref.digest),
             "target": dict(self.target.shape),
@@ -64,7 +69,7 @@ class StagingStage:
                 "duration": shape.duration,
                 "processes": shape.processes,
                 "arrivals": shape.arrivals,
-                "baseline": self._how_compared,
+                "compared": compared if self.opponent else None,
             },
         }
         return Plan(self.name, self.environment, content)
@@ -78,17 +83,6 @@ class StagingStage:
         digest = candidate.ref.digest
         return self.target.held(f"rollout and load of {digest.short}", str(digest))
 
-    @property
-    def _how_compared(self) -> dict[str, Any] | None:
-        """How the sides are compared, without which digest it is: the record says which it was.
-
-        Production goes on meanwhile, last of all to this very digest, and what was measured stays measured.
-        """
-        if self.opponent is None:
-            return None
-        rules = self.load.rules
-        return {"at_least": rules.min_duration, "at_most": rules.max_duration, "alone": self.load.solo}
-
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Checks the locustfile, rolls out, rehearses the way back, loads, judges.
 
@@ -100,85 +94,35 @@ class StagingStage:
         except ConfigurationError as error:
             return self._not_begun(error)
         with self.hold(candidate) as held:
-            if self.opponent is None:
-                return self._run(candidate, held, progress, _NONE)
             try:
-                against = self.opponent.choose(candidate, progress.note)
+                against = self.opponent.choose(candidate, progress.note) if self.opponent else _NONE
             except PipelineError as error:
                 return self._not_begun(error)
-            if against.image is None:
-                return self._run(candidate, held, progress, against)
-            try:
-                self.opponent.begin(against.image, held, progress)
-                return self._run(candidate, held, progress, against)
-            finally:
-                self.opponent.end(held, progress)
+            if self.opponent and against.image:
+                return self._beside(self.opponent, candidate, held, progress, against.image, against)
+            progress.note(f"no baseline to compare with ({against.why}): absolute limits alone")
+            return self._run(candidate, held, progress, lambda: self._alone(against, progress))
 
     def _not_begun(self, error: PipelineError) -> StageResult:
         """Nothing has begun, so nothing is taken from what is on record."""
         verdict = Verdict(self.name, Outcome.UNDECIDED, (Reason(error.message, error.hint),))
         return StageResult(verdict, error_code=error.exit_code, began=False)
 
-    def _run(self, candidate: Candidate, held: Held, progress: Progress, against: Baseline) -> StageResult:
-        deployed = self.target.deploy(candidate, held, progress)
-        facts: dict[str, Any] = {"deployment": dict(deployed.facts)}
-        if not deployed.verdict.passed:
-            return deployed.result
-        rehearsed, failed = self._rehearsed(candidate, held, progress)
-        facts |= rehearsed
-        if failed:
-            return replace(failed.result, facts=facts)
-        if self.opponent and against.image:
-            up = self._brought_up(self.opponent, against.image, held, progress)
-            baseline = {**against.facts, "deployment": dict(up.facts)}
-            if up.outcome is not RolloutOutcome.SUCCEEDED:
-                return StageResult(
-                    _not_healthy(self.name, against.image, up), {**facts, "comparison": {"baseline": baseline}}
-                )
-    def _rehearsed(
-        self, candidate: Candidate, held: Held, progress: Progress
-    ) -> tuple[dict[str, Any], Deployed | None]:
-        """What goes on record of the rehearsal, and the rollout that failed in it, if one did.
-
-        Production's image goes in, as it would after a failure, and the candidate comes back.
-        """
-        if self.rehearse is None:
-            return {}, None
-        image = self.rehearse()
-        if image is None or image.digest == candidate.ref.digest:
-            why = "it runs this digest" if image else "nothing is on record there"
-            progress.note(f"no rollback to rehearse from production: {why}")
-            return {"rehearsal": {"skipped": why}}, None
-        progress.note(f"rehearsing the rollback to {image.digest.short}, which production runs")
-        facts: dict[str, Any] = {"digest": str(image.digest)}
-        for name, one in (("back", Candidate(Source(""), image)), ("again", candidate)):
-            done = self.target.restore(one, "", held, progress)
-            facts[name] = dict(done.facts)
-            if not done.verdict.passed:
-                return {"rehearsal": facts}, _in_rehearsal(done)
-        return {"rehearsal": facts}, None
-
-    def _load(self, progress: Progress) -> LoadSummary:
-        progress.step("starting the load")
-        directory = self.load.directory / "load"
-        directory.mkdir(parents=True, exist_ok=True)
-        return self.generator.run(self.load.shape, self.target.base_url(), directory, progress)
-
-
-def _in_rehearsal(failed: Deployed) -> Deployed:
-    reasons = tuple(
-        Reason(f"rehearsing the rollback: {reason.text}", reason.remedy) for reason in failed.verdict.reasons
-    )
-    return replace(failed, verdict=replace(failed.verdict, reasons=reasons), began=True)
-
-
-def _of_something_else(after: Verdict) -> Verdict:
-    """What was measured says nothing of the candidate when it was not (or no longer) what answered."""
-    reasons = (
-        Reason(
-            f"when the load was over, {reason.text}: what was measured may be something else",
-            "see who changed the service meanwhile, then run the stage again",
-        )
-        for reason in after.reasons
-    )
-    return Verdict(after.gate, Outcome.UNDECIDED, tuple(reasons))
+    def _beside(
+        self,
+        opponent: Opponent,
+        candidate: Candidate,
+        against: Baseline,
+        held: Held,
+        progress: Progress,
+    ) -> StageResult:
+        """With what production runs beside the candidate, until all is measured or anything went wrong."""
+        match = _Match(opponent, against, candidate, held, progress)
+        try:
+            try:
+                match.begin()
+            except PipelineError as error:
+                return self._not_begun(error)
+            return self._run(candidate, held, progress, lambda: self._compared(match), match.await_healthy)
+        finally:
+            opponent.end(held, progress)

@@ -14,7 +14,7 @@ from pipeline.model.load import GeneratorLimits, LoadLimits, LoadSummary, judge_
 from pipeline.model.verdict import Outcome, Reason, Verdict, combine
 
 RELATIVE = ("p50_ratio", "p95_ratio", "p99_ratio", "error_increase")
-"""Metrics that there are only where there was a baseline."""
+"""How the names begin of metrics that there are only where there was a baseline."""
 
 _GATE = "load"
 _ANY = Limit(min=1)
@@ -24,7 +24,7 @@ def judge_alone(
     alone: LoadSummary, beside: LoadSummary | None, limits: LoadLimits, generator: GeneratorLimits
 ) -> Verdict:
     """Holds the candidate against its absolute limits; `beside` is what it answered beside the baseline."""
-    absolute = _without(limits, RELATIVE)
+    absolute = _absolute(limits)
     if beside is None:
         return judge_load(alone, absolute, generator)
     counted = {name: limit for name, limit in absolute.flat.items() if split_metric(name)[0] == "requests"}
@@ -49,7 +49,7 @@ def judge_relative_limits(metrics: Mapping[str, float], limits: LoadLimits, why:
 
     `why` says why there was no baseline; empty where there was one. What was not measured decides nothing.
     """
-    asked = {name: limit for name, limit in limits.flat.items() if split_metric(name)[0] in RELATIVE}
+    asked = {name: limit for name, limit in limits.flat.items() if name.startswith(RELATIVE)}
     if not asked:
         return None
     found = breaches(metrics, asked)
@@ -80,9 +80,9 @@ def _no_baseline(reason: Reason, why: str) -> Reason:
     )
 
 
-def _without(limits: LoadLimits, names: tuple[str, ...]) -> LoadLimits:
+def _absolute(limits: LoadLimits) -> LoadLimits:
     def kept(told: Mapping[str, Limit]) -> dict[str, Limit]:
-        return {name: limit for name, limit in told.items() if name not in names}
+        return {name: limit for name, limit in told.items() if not name.startswith(RELATIVE)}
 
     return LoadLimits(kept(limits.total), {name: kept(own) for name, own in limits.endpoints.items()})
 
