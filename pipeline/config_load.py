@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from pipeline.config_values import AS_WRITTEN, Seconds
 from pipeline.model.load import LoadShape, fitting_users
+from pipeline.model.relative_rules import RelativeRules
 
 _ORDER = ("p50", "p95", "p99")
 
@@ -105,6 +106,18 @@ class LoadSettings(Table):
     def compares(self) -> bool:
         """Whether there is a baseline."""
         return self.baseline != "none"
+
+    @property
+    def rules(self) -> RelativeRules:
+        """What the sides are compared by."""
+        return RelativeRules(
+            **self.relative.model_dump(),
+            max_error_increase=self.errors.max_increase,
+            exclude_errors=self.errors.exclude,
+            min_duration=self.min_duration,
+            every=self.every,
+            max_duration=self.max_duration,
+        )
 
     @property
     def shape(self) -> LoadShape:

@@ -95,7 +95,7 @@ class Measured:
     """What a load gave: the verdict, and facts and metrics for the record."""
 
     verdict: Verdict
-    facts: Mapping[str, Any]
+    facts: dict[str, Any]
     metrics: Mapping[str, float]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -92,37 +92,154 @@ class StagingStage:
         try:
             self.generator.check(self.load.shape.locustfile)
         except ConfigurationError as error:
-            return self._not_begun(error)
+            return self.not_begun(error)
         with self.hold(candidate) as held:
             try:
                 against = self.opponent.choose(candidate, progress.note) if self.opponent else _NONE
             except PipelineError as error:
-                return self._not_begun(error)
-            if self.opponent and against.image:
-                return self._beside(self.opponent, candidate, held, progress, against.image, against)
-            progress.note(f"no baseline to compare with ({against.why}): absolute limits alone")
-            return self._run(candidate, held, progress, lambda: self._alone(against, progress))
+                return self.not_begun(error)
+            turn = _Turn(self, candidate, held, progress)
+            if self.opponent is None or against.image is None:
+                progress.note(f"no baseline to compare with ({against.why}): absolute limits alone")
+                return turn.alone(against)
+            try:
+                return turn.beside(self.opponent, against.image, against)
+            finally:
+                self.opponent.end(held, progress)
 
-    def _not_begun(self, error: PipelineError) -> StageResult:
+    def not_begun(self, error: PipelineError) -> StageResult:
         """Nothing has begun, so nothing is taken from what is on record."""
         verdict = Verdict(self.name, Outcome.UNDECIDED, (Reason(error.message, error.hint),))
         return StageResult(verdict, error_code=error.exit_code, began=False)
 
-    def _beside(
-        self,
-        opponent: Opponent,
-        candidate: Candidate,
-        against: Baseline,
-        held: Held,
-        progress: Progress,
-    ) -> StageResult:
-        """With what production runs beside the candidate, until all is measured or anything went wrong."""
-        match = _Match(opponent, against, candidate, held, progress)
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One run of the stage, while staging is ours."""
+
+    stage: StagingStage
+    candidate: Candidate
+    held: Held
+    progress: Progress
+
+    def alone(self, against: Baseline) -> StageResult:
+        """Rolls out and loads the candidate alone."""
+        facts, ended = self._rolled_out()
+        return ended or self._result(facts, self._load(against), ())
+
+    def beside(self, opponent: Opponent, image: ImageRef, against: Baseline) -> StageResult:
+        """Has the opponent started, rolls out meanwhile, and loads both."""
         try:
-            try:
-                match.begin()
-            except PipelineError as error:
-                return self._not_begun(error)
-            return self._run(candidate, held, progress, lambda: self._compared(match), match.await_healthy)
-        finally:
-            opponent.end(held, progress)
+            opponent.begin(image, self.held, self.progress)
+        except PipelineError as error:
+            return self.stage.not_begun(error)
+        facts, ended = self._rolled_out()
+        if ended:
+            return ended
+        self.progress.step("waiting for production's digest beside it")
+        up = opponent.await_healthy(image, self.held, self.progress)
+        baseline = {**against.facts, "deployment": dict(up.facts)}
+        if up.outcome is not RolloutOutcome.SUCCEEDED:
+            return StageResult(_not_healthy(image, up), {**facts, "comparison": {"baseline": baseline}})
+        keep, load = self.stage.keep, self.stage.load
+        sides = Sides(self.stage.target.base_url(), opponent.url())
+        measured = SideBySide(
+            self.stage.generator,
+            load,
+            sides,
+            self.progress,
+            lambda content: keep(self.candidate.ref, content),
+        ).measure()
+        measured.facts["comparison"]["baseline"] = baseline
+        return self._result(facts, measured, (opponent.runs(image),))
+
+    def _result(self, facts: Mapping[str, Any], measured: Measured, more: Sequence[Verdict]) -> StageResult:
+        """The verdict on what was measured, as long as what answered is still what should have."""
+        verdict = measured.verdict
+        changed = [after for after in (self.stage.target.runs(self.candidate), *more) if not after.passed]
+        if changed:
+            verdict = _of_something_else(changed)
+        return StageResult(
+            Verdict(self.stage.name, verdict.outcome, verdict.reasons),
+            {**facts, **measured.facts},
+            measured.metrics,
+        )
+
+    def _load(self, against: Baseline) -> Measured:
+        self.progress.step("starting the load")
+        load = self.stage.load
+        directory = load.directory / "load"
+        directory.mkdir(parents=True, exist_ok=True)
+        url = self.stage.target.base_url()
+        summary = self.stage.generator.run(load.shape, url, directory, self.progress)
+        metrics = candidate_metrics(summary, None)
+        verdicts = [judge_alone(summary, None, load.limits, load.generator)]
+        if limited := judge_relative_limits(metrics, load.limits, against.why):
+            verdicts.append(limited)
+        verdict = strictest(verdicts)
+        if verdict.passed:
+            said = Reason(f"absolute limits alone, not compared with production: {against.why}")
+            verdict = replace(verdict, reasons=(*verdict.reasons, said))
+        comparison = {"baseline": dict(against.facts)}
+        return Measured(verdict, {"load": facts_of(summary), "comparison": comparison}, metrics)
+
+    def _rolled_out(self) -> tuple[dict[str, Any], StageResult | None]:
+        """What goes on record of rollout and rehearsal; and how the stage ends where one of them failed."""
+        deployed = self.stage.target.deploy(self.candidate, self.held, self.progress)
+        if not deployed.verdict.passed:
+            return {}, deployed.result
+        rehearsed, failed = self._rehearsed()
+        facts = {"deployment": dict(deployed.facts), **rehearsed}
+        return facts, replace(failed.result, facts=facts) if failed else None
+
+    def _rehearsed(self) -> tuple[dict[str, Any], Deployed | None]:
+        """What goes on record of the rehearsal, and the rollout that failed in it, if one did.
+
+        Production's image goes in, as it would after a failure, and the candidate comes back.
+        """
+        if self.stage.rehearse is None:
+            return {}, None
+        image = self.stage.rehearse()
+        if image is None or image.digest == self.candidate.ref.digest:
+            why = "it runs this digest" if image else "nothing is on record there"
+            self.progress.note(f"no rollback to rehearse from production: {why}")
+            return {"rehearsal": {"skipped": why}}, None
+        self.progress.note(f"rehearsing the rollback to {image.digest.short}, which production runs")
+        facts: dict[str, Any] = {"digest": str(image.digest)}
+        for name, one in (("back", Candidate(Source(""), image)), ("again", self.candidate)):
+            done = self.stage.target.restore(one, "", self.held, self.progress)
+            facts[name] = dict(done.facts)
+            if not done.verdict.passed:
+                return {"rehearsal": facts}, _in_rehearsal(done)
+        return {"rehearsal": facts}, None
+
+
+def _in_rehearsal(failed: Deployed) -> Deployed:
+    reasons = tuple(
+        Reason(f"rehearsing the rollback: {reason.text}", reason.remedy) for reason in failed.verdict.reasons
+    )
+    return replace(failed, verdict=replace(failed.verdict, reasons=reasons), began=True)
+
+
+def _not_healthy(image: ImageRef, up: RolloutResult) -> Verdict:
+    """The baseline says nothing of the candidate when it does not even run."""
+    why = f"the baseline {image.digest.short}, which production runs, is not healthy beside the candidate"
+    reasons = [
+        Reason(f"{why}: {reason.text}", f"see its log and mend that; {WITHOUT}") for reason in up.reasons[:1]
+    ]
+    if up.diagnosis:
+        reasons.append(Reason(up.diagnosis))
+    return Verdict("staging", Outcome.UNDECIDED, tuple(reasons))
+
+
+def _of_something_else(changed: Sequence[Verdict]) -> Verdict:
+    """What was measured says nothing of the candidate when something else answered, on either side."""
+    reasons = (
+        Reason(
+            f"when the load was over, {reason.text}: what was measured may be something else",
+            "see who changed the service meanwhile, then run the stage again",
+        )
+        for after in changed
+        for reason in after.reasons
+    )
+    return Verdict("staging", Outcome.UNDECIDED, tuple(reasons))
