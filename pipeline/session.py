@@ -19,7 +19,7 @@ from pipeline.adapters.lease import DynamoLease
 from pipeline.adapters.log_lines import ServiceLog
 from pipeline.adapters.process import Processes
 from pipeline.adapters.table import Table
-from pipeline.baseline import BaselineService
+from pipeline.baseline import BaselineService, Left
 from pipeline.clouds import Cloud, table_name
 from pipeline.config import Settings
 from pipeline.errors import PipelineError
@@ -152,6 +152,10 @@ class Session:
         if name != "staging":
             return preview
         return replace(preview, checks=(*preview.checks, *make_baseline(self).checks()))
+
+    def beside(self) -> Left | None:
+        """What runs beside staging now, None where nothing does."""
+        return make_baseline(self).left()
 
     def between(self, older: str, newer: str) -> tuple[Sequence[str], Sequence[str]] | tuple[None, None]:
         """Commits that `newer` has and `older` has not, and the other way round; None where git does not know both."""
