@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pipeline.model.error_increase import counted, error_increase
+from pipeline.model.error_increase import Counts, error_increase, summed
 from pipeline.model.findings import (
     ERRORS,
     ErrorFinding,
@@ -124,19 +124,16 @@ class Comparison:
 
 
 def compare(blocks: Sequence[Block], rules: RelativeRules) -> Comparison:
-    """Compares both sides in these blocks. Raises nothing: without requests every row is undecided."""
+    """Compares both sides in these blocks. Without requests every row is undecided; nothing is raised."""
     steadied = steady(blocks)
     names = sorted({name for block in blocks for side in (block.candidate, block.baseline) for name in side})
     corrected = 1 - (1 - rules.confidence) / max(1, len(names))
     nothing = PairedLatencies(())
-    total = _row(ALL, steadied.total, _tallies(blocks, None), rules, rules.confidence)
-    endpoints = tuple(
-        _row(name, steadied.endpoints.get(name, nothing), _tallies(blocks, name), rules, corrected)
-        for name in names
-    )
-    return Comparison(
-        total, endpoints, len(blocks), steadied.used, steadied.dropped, rules.confidence, corrected
-    )
+    parts = {name: _Part.of(name, blocks, steadied.endpoints.get(name, nothing)) for name in names}
+    total = _row(_Part.together(steadied.total, parts.values(), len(blocks)), rules, rules.confidence)
+    endpoints = tuple(_row(part, rules, corrected) for part in parts.values())
+    used, dropped = steadied.used, steadied.dropped
+    return Comparison(total, endpoints, len(blocks), used, dropped, rules.confidence, corrected)
 
 
 def weightiest(findings: Sequence[Finding]) -> Finding:
@@ -145,34 +142,42 @@ def weightiest(findings: Sequence[Finding]) -> Finding:
 
 
 _WEIGHT = (Outcome.REFUSED, Outcome.UNDECIDED, Outcome.PASSED)
+_NOTHING = Tally()
 
 
-Pair = tuple[Sequence[Tally], Sequence[Tally]]
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a row is made of: latencies in the blocks that are used, counts and production's latencies in all."""
+
+    name: str
+    latencies: PairedLatencies
+    candidate: Sequence[Counts]
+    baseline: Sequence[Counts]
+    theirs: Histogram
+
+    @classmethod
+    def of(cls, name: str, blocks: Sequence[Block], latencies: PairedLatencies) -> _Part:
+        mine = [block.candidate.get(name, _NOTHING) for block in blocks]
+        theirs = [block.baseline.get(name, _NOTHING) for block in blocks]
+        histogram = Histogram(merged(tally.histogram.bins for tally in theirs))
+        asked, of_them = ([(tally.requests, tally.failures) for tally in side] for side in (mine, theirs))
+        return cls(name, latencies, asked, of_them, histogram)
+
+    @classmethod
+    def together(cls, latencies: PairedLatencies, parts: Collection[_Part], blocks: int) -> _Part:
+        histogram = Histogram(merged(part.theirs.bins for part in parts))
+        mine = summed([part.candidate for part in parts], blocks)
+        return cls(ALL, latencies, mine, summed([part.baseline for part in parts], blocks), histogram)
 
 
-def _tallies(blocks: Sequence[Block], name: str | None) -> Sequence[Pair]:
-    """Candidate's and baseline's tallies, block by block: one endpoint's, or those of all."""
-
-    def of(side: Mapping[str, Tally]) -> Sequence[Tally]:
-        return list(side.values()) if name is None else [side[name]] if name in side else []
-
-    return [(of(block.candidate), of(block.baseline)) for block in blocks]
-
-
-def _row(
-    name: str, latencies: PairedLatencies, tallies: Sequence[Pair], rules: RelativeRules, confidence: float
-) -> Row:
-    theirs = Histogram(merged(tally.histogram.bins for _, baseline in tallies for tally in baseline))
-    samples = min(latencies.counts)
+def _row(part: _Part, rules: RelativeRules, confidence: float) -> Row:
+    samples = min(part.latencies.counts)
     ratios = []
     for label in rules.percentiles:
         share = QUANTILES[label]
-        ratio = latencies.ratio(share, confidence)
-        measured = Measured(ratio, samples, theirs.quantile(share) or 0.0)
-        ratios.append(judge_ratio(Subject(name, label, share), measured, rules, confidence))
-    increase = error_increase(
-        [counted(candidate) for candidate, _ in tallies],
-        [counted(baseline) for _, baseline in tallies],
-        confidence,
-    )
-    return Row(name, tuple(ratios), judge_errors(Subject(name, ERRORS), increase, rules, confidence))
+        ratio = part.latencies.ratio(share, confidence)
+        measured = Measured(ratio, samples, part.theirs.quantile(share) or 0.0)
+        ratios.append(judge_ratio(Subject(part.name, label, share), measured, rules, confidence))
+    increase = error_increase(part.candidate, part.baseline, confidence)
+    errors = judge_errors(Subject(part.name, ERRORS), increase, rules, confidence)
+    return Row(part.name, tuple(ratios), errors)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.model.intervals import difference_interval, normal_quantile, score_interval
-from pipeline.model.sides import Tally
 
 Counts = tuple[int, int]
 """Requests and failures, within a block."""
@@ -57,13 +56,14 @@ def error_increase(
     return ErrorIncrease(mine, theirs, mine.share - theirs.share, low, high)
 
 
-def counted(tallies: Iterable[Tally]) -> Counts:
-    """Requests and failures of all of them."""
-    requests = failures = 0
-    for tally in tallies:
-        requests += tally.requests
-        failures += tally.failures
-    return requests, failures
+def summed(parts: Sequence[Sequence[Counts]], blocks: int) -> Sequence[Counts]:
+    """Counts by block, of all parts together; every part has so many blocks."""
+    requests, failures = [0] * blocks, [0] * blocks
+    for part in parts:
+        for place, (asked, failed) in enumerate(part):
+            requests[place] += asked
+            failures[place] += failed
+    return list(zip(requests, failures, strict=True))
 
 
 def _share(blocks: Sequence[Counts], reach: float) -> ErrorShare:

@@ -9,12 +9,13 @@ block hang together, so blocks are what is independent. It is never taken to be 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from operator import mul
+from typing import NamedTuple
 
 from pipeline.model.histogram import BIN_WIDTH
 from pipeline.model.intervals import student_quantile
@@ -24,6 +25,8 @@ Bins = Mapping[int, int]
 
 STEP = math.log1p(BIN_WIDTH)
 _NOTHING = 1e-12
+_LAGS = 4
+"""Over how many blocks (of half a second) one block's speed may reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,51 +39,58 @@ class QuantileRatio:
 
 
 @dataclass(frozen=True, slots=True)
-class _Steps:
-    """One side of one block: sorted bins, and how many requests lie below each of them (and below the end)."""
+class LatencyPair:
+    """Both sides' latencies within a block, as counts by bin; `middle` is the bin that stands for the block's speed."""
+
+    candidate: Bins
+    baseline: Bins
+    middle: int = 0
+
+
+class _Steps(NamedTuple):
+    """Sorted bins, and how many requests lie below each of them (and, at last, below the end)."""
 
     bins: Sequence[int]
     below: Sequence[int]
 
     @classmethod
-    def of(cls, counts: Bins) -> _Steps:
+    def of(cls, counts: Bins, middle: int = 0) -> _Steps:
         bins = sorted(counts)
-        return cls(bins, [0, *accumulate(counts[number] for number in bins)])
+        below = [0, *accumulate([counts[number] for number in bins])]
+        return cls([number - middle for number in bins] if middle else bins, below)
 
     @property
-    def count(self) -> int:
+    def requests(self) -> int:
         return self.below[-1]
-
-    def share_below(self, number: int, part: float) -> float:
-        """Requests below a bin, and `part` of those within it."""
-        lower = self.below[bisect_left(self.bins, number)]
-        return lower + part * (self.below[bisect_right(self.bins, number)] - lower)
 
 
 @dataclass(frozen=True)
 class PairedLatencies:
-    """Both sides' latencies, block by block: (candidate, baseline) as counts by bin."""
+    """Both sides' latencies, block by block, each divided by its block's middle."""
 
-    pairs: Sequence[tuple[Bins, Bins]]
-    _steps: Sequence[tuple[_Steps, _Steps]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        steps = [(_Steps.of(c), _Steps.of(b)) for c, b in self.pairs if c or b]
-        object.__setattr__(self, "_steps", steps)
+    pairs: Sequence[LatencyPair]
 
     @cached_property
     def counts(self) -> tuple[int, int]:
         """How many requests the candidate and the baseline answered."""
-        return sum(c.count for c, _ in self._steps), sum(b.count for _, b in self._steps)
+        return self._whole[0].requests, self._whole[1].requests
 
-    @property
-    def blocks(self) -> int:
-        """Blocks in which either side answered anything."""
-        return len(self._steps)
+    @cached_property
+    def _steps(self) -> Sequence[tuple[_Steps, _Steps]]:
+        answered = (pair for pair in self.pairs if pair.candidate or pair.baseline)
+        return [
+            (_Steps.of(pair.candidate, pair.middle), _Steps.of(pair.baseline, pair.middle))
+            for pair in answered
+        ]
 
     @cached_property
     def _whole(self) -> tuple[_Steps, _Steps]:
-        return _Steps.of(merged(c for c, _ in self.pairs)), _Steps.of(merged(b for _, b in self.pairs))
+        candidate: dict[int, int] = {}
+        baseline: dict[int, int] = {}
+        for pair in self.pairs:
+            add(candidate, pair.candidate, pair.middle)
+            add(baseline, pair.baseline, pair.middle)
+        return _Steps.of(candidate), _Steps.of(baseline)
 
     def ratio(self, share: float, confidence: float) -> QuantileRatio | None:
         """The ratio of the `share` quantiles with an interval of this two-sided confidence.
@@ -88,10 +98,9 @@ class PairedLatencies:
         None with fewer than two blocks, where a side answered nothing, and where there are so few requests that not
         even latencies without anything in common would be told apart. The ends are rounded outwards to whole bins.
         """
-        if self.blocks < 2 or not all(self.counts):
+        if not all(self.counts) or len(self._steps) < 2:
             return None
-        centre = self._crossing(share)
-        reach = student_quantile(confidence, self.blocks - 1)
+        reach = student_quantile(confidence, len(self._steps) - 1)
 
         def rejected(shift: int) -> bool:
             difference, spread = self._score(shift, share)
@@ -100,9 +109,14 @@ class PairedLatencies:
         lowest, highest = self._apart
         if not (rejected(lowest) and rejected(highest)):
             return None
-        high = _first(rejected, math.ceil(centre), highest)
-        low = _first(rejected, math.floor(centre), lowest)
-        return QuantileRatio(math.exp(centre * STEP), math.exp(low * STEP), math.exp(high * STEP))
+        centre = self._crossing(share)
+        near = reach * self._score(round(centre), share)[1]
+        low, high = math.floor(centre), math.ceil(centre)
+        # With the spread at the centre the ends can be guessed without going through the blocks.
+        low_guess = _turn(lambda shift: self._difference(shift, share)[0] > -near, lowest, low) - 1
+        high_guess = _turn(lambda shift: self._difference(shift, share)[0] > near, high, highest)
+        ends = (_first(rejected, low, low_guess, lowest), _first(rejected, high, high_guess, highest))
+        return QuantileRatio(math.exp(centre * STEP), *(math.exp(end * STEP) for end in ends))
 
     @property
     def _apart(self) -> tuple[int, int]:
@@ -126,36 +140,70 @@ class PairedLatencies:
         """Candidate's share below less the baseline's; and the quantile of both: its bin, and the part of it."""
         candidate, baseline = self._whole
         number, part = _pooled(candidate, baseline, shift, share)
-        lower = candidate.share_below(number + shift, part) / candidate.count
-        return lower - baseline.share_below(number, part) / baseline.count, number, part
+        return (
+            _below(candidate, number + shift, part) / candidate.requests
+            - _below(baseline, number, part) / baseline.requests,
+            number,
+            part,
+        )
 
     def _score(self, shift: int, share: float) -> tuple[float, float]:
         """The difference of the shares below, and its standard deviation were the shift the true one."""
         difference, number, part = self._difference(shift, share)
         n, m = self.counts
-        shifted = number + shift
         parts = [
-            (c.share_below(shifted, part) - share * c.count) / n
-            - (b.share_below(number, part) - share * b.count) / m
+            (_below(c, number + shift, part) - share * c.requests) / n
+            - (_below(b, number, part) - share * b.requests) / m
             for c, b in self._steps
         ]
-        blocks = len(parts)
-        mean = difference / blocks
-        seen = blocks / (blocks - 1) * math.fsum((one - mean) ** 2 for one in parts)
-        return difference, math.sqrt(max(seen, share * (1 - share) * (1 / n + 1 / m)))
+        return difference, math.sqrt(max(_variance(parts), share * (1 - share) * (1 / n + 1 / m)))
+
+
+def add(whole: dict[int, int], counts: Bins, middle: int = 0) -> None:
+    """Adds counts to others, their bins lowered by `middle`."""
+    # A look goes through every count several times: a plain dict takes half of what a Counter does.
+    known = whole.get
+    for number, count in counts.items():
+        number -= middle
+        whole[number] = known(number, 0) + count
 
 
 def merged(counts: Iterable[Bins]) -> Bins:
     """All of them added up."""
-    whole: Counter[int] = Counter()
+    whole: dict[int, int] = {}
     for one in counts:
-        whole.update(one)
+        add(whole, one)
     return whole
+
+
+def _variance(parts: Sequence[float]) -> float:
+    """The variance of the sum of what the blocks give.
+
+    What slows one side down for seconds shows in blocks that follow each other: their covariances count too, the less
+    the further apart they are (Newey and West), when they make the variance larger.
+    """
+    blocks = len(parts)
+    mean = math.fsum(parts) / blocks
+    off = [one - mean for one in parts]
+    alone = math.fsum(map(mul, off, off))
+    together = math.fsum(
+        2 * (1 - lag / (_LAGS + 1)) * math.fsum(map(mul, off, off[lag:])) for lag in range(1, _LAGS + 1)
+    )
+    return blocks / (blocks - 1) * (alone + max(0.0, together))
+
+
+def _below(steps: _Steps, number: int, part: float) -> float:
+    """Requests below a bin, and `part` of those within it."""
+    bins, below = steps
+    place = bisect_left(bins, number)
+    if place < len(bins) and bins[place] == number:
+        return below[place] + part * (below[place + 1] - below[place])
+    return below[place]
 
 
 def _pooled(candidate: _Steps, baseline: _Steps, shift: int, share: float) -> tuple[int, float]:
     """The quantile of both sides, the candidate's bins lowered by `shift`: its bin, and how far into it."""
-    rank = share * (candidate.count + baseline.count)
+    rank = share * (candidate.requests + baseline.requests)
 
     def below(number: int) -> int:
         mine = candidate.below[bisect_left(candidate.bins, number + shift)]
@@ -181,14 +229,19 @@ def _turn(holds: Callable[[int], bool], low: int, high: int) -> int:
     return high
 
 
-def _first(rejected: Callable[[int], bool], start: int, end: int) -> int:
-    """The first shift from `start` towards `end` that is rejected, as `end` is; in strides that double, then halve."""
-    direction, stride = (1, 1) if end > start else (-1, 1)
-    good, bad = start, start + direction
-    while not rejected(bad):
-        stride *= 2
-        good, bad = bad, min(bad + stride, end) if direction > 0 else max(bad - stride, end)
+def _first(rejected: Callable[[int], bool], inside: int, guess: int, end: int) -> int:
+    """The first shift from `inside` (which is not rejected) towards `end` (which is) that is rejected.
+
+    Sought from `guess` in strides that double, then by halving.
+    """
+    outwards = 1 if end > inside else -1
+    good, bad, probe, stride = inside, end, guess, 1
     while abs(bad - good) > 1:
-        middle = (good + bad) // 2
-        good, bad = (good, middle) if rejected(middle) else (middle, bad)
+        if not min(good, bad) < probe < max(good, bad):
+            probe = (good + bad) // 2
+        if rejected(probe):
+            bad, probe = probe, probe - outwards * stride
+        else:
+            good, probe = probe, probe + outwards * stride
+        stride *= 2
     return bad

@@ -11,16 +11,17 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from pipeline.model.quantile_ratio import STEP, Bins, PairedLatencies, merged
+from pipeline.model.quantile_ratio import STEP, Bins, LatencyPair, PairedLatencies, add, merged
 from pipeline.model.sides import Block, Tally
 
 _DISTURBED = round(math.log(2) / STEP)
 _SLOW = 0.90
+_NOTHING = Tally()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +34,45 @@ class Steadied:
     dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A block, its latencies held against what is usual, and the bin of the 90th percentile of both sides."""
+
+    block: Block
+    candidate: Bins
+    baseline: Bins
+    middle: int
+    slow: int
+
+
 def steady(blocks: Sequence[Block]) -> Steadied:
     """Drops disturbed blocks and divides the others by their middle; blocks in which nothing was answered count for
     nothing.
     """
     usual = usual_bins(blocks)
-    pairs = [(b, (_against(b.candidate, usual), _against(b.baseline, usual))) for b in blocks]
-    pairs = [(b, pair) for b, pair in pairs if any(pair)]
-    kept = _undisturbed(pairs)
-    total: list[tuple[Bins, Bins]] = []
-    endpoints: dict[str, list[tuple[Bins, Bins]]] = defaultdict(list)
-    for block, (candidate, baseline) in kept:
-        middle = middle_of(merged((candidate, baseline)))
-        total.append((_lowered(candidate, middle), _lowered(baseline, middle)))
-        for name in {**block.candidate, **block.baseline}:
-            mine, theirs = block.candidate.get(name, Tally()), block.baseline.get(name, Tally())
-            pair = (_lowered(mine.histogram.bins, middle), _lowered(theirs.histogram.bins, middle))
-            endpoints[name].append(pair)
-    paired = {name: PairedLatencies(found) for name, found in endpoints.items()}
-    return Steadied(PairedLatencies(total), paired, len(kept), len(pairs) - len(kept))
+    held = [found for block in blocks if (found := _held(block, usual))]
+    kept = _undisturbed(held)
+    endpoints: dict[str, list[LatencyPair]] = defaultdict(list)
+    for one in kept:
+        mine, theirs = one.block.candidate, one.block.baseline
+        for name in {**mine, **theirs}:
+            pair = (mine.get(name, _NOTHING).histogram.bins, theirs.get(name, _NOTHING).histogram.bins)
+            endpoints[name].append(LatencyPair(*pair, one.middle))
+    return Steadied(
+        PairedLatencies([LatencyPair(one.candidate, one.baseline, one.middle) for one in kept]),
+        {name: PairedLatencies(pairs) for name, pairs in endpoints.items()},
+        len(kept),
+        len(held) - len(kept),
+    )
 
 
 def usual_bins(blocks: Iterable[Block]) -> Mapping[str, int]:
     """The median bin of each endpoint, both sides together."""
-    whole: dict[str, Counter[int]] = defaultdict(Counter)
+    whole: dict[str, dict[int, int]] = defaultdict(dict)
     for block in blocks:
         for side in (block.candidate, block.baseline):
             for name, tally in side.items():
-                whole[name].update(tally.histogram.bins)
+                add(whole[name], tally.histogram.bins)
     return {name: bin_at(counts, 0.5) for name, counts in whole.items() if counts}
 
 
@@ -80,31 +92,31 @@ def middle_of(counts: Bins) -> int:
     seen, inside = 0.0, 0.0
     for number in sorted(counts):
         below, seen = seen, seen + counts[number]
-        inside += number * max(0.0, min(seen, 0.75 * whole) - max(below, 0.25 * whole))
+        if seen > 0.25 * whole and below < 0.75 * whole:
+            inside += number * (min(seen, 0.75 * whole) - max(below, 0.25 * whole))
     return round(inside / (whole / 2))
 
 
+def _held(block: Block, usual: Mapping[str, int]) -> _Held | None:
+    candidate, baseline = _against(block.candidate, usual), _against(block.baseline, usual)
+    both = merged((candidate, baseline))
+    return _Held(block, candidate, baseline, middle_of(both), bin_at(both, _SLOW)) if both else None
+
+
 def _against(side: Mapping[str, Tally], usual: Mapping[str, int]) -> Bins:
-    found: Counter[int] = Counter()
+    found: dict[int, int] = {}
     for name, tally in side.items():
-        for number, count in tally.histogram.bins.items():
-            found[number - usual[name]] += count
+        add(found, tally.histogram.bins, usual.get(name, 0))
     return found
 
 
-def _undisturbed(
-    pairs: Sequence[tuple[Block, tuple[Bins, Bins]]],
-) -> Sequence[tuple[Block, tuple[Bins, Bins]]]:
-    if not pairs:
+def _undisturbed(held: Sequence[_Held]) -> Sequence[_Held]:
+    if not held:
         return []
-    slow = [bin_at(merged(pair), _SLOW) for _, pair in pairs]
-    limit = median(slow) + _DISTURBED
+    limit = median([one.slow for one in held]) + _DISTURBED
     return [
         one
-        for one, reached in zip(pairs, slow, strict=True)
-        if reached <= limit or not all(side and bin_at(side, _SLOW) > limit for side in one[1])
+        for one in held
+        if one.slow <= limit
+        or not all(side and bin_at(side, _SLOW) > limit for side in (one.candidate, one.baseline))
     ]
-
-
-def _lowered(counts: Bins, by: int) -> Bins:
-    return {number - by: count for number, count in counts.items()}
