@@ -22,7 +22,15 @@ from pipeline.model.baseline import Baseline
 from pipeline.model.comparison import Comparison, compare
 from pipeline.model.comparison_facts import comparison_facts, relative_metrics
 from pipeline.model.digest import ImageRef
-from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape, LoadSummary, facts_of, starved
+from pipeline.model.load import (
+    GeneratorLimits,
+    LoadLimits,
+    LoadShape,
+    LoadSummary,
+    facts_of,
+    health_of,
+    starved,
+)
 from pipeline.model.looks import Looks
 from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.side_by_side import conclude
@@ -134,7 +142,7 @@ class SideBySide:
         looks = Looks(self.plan.rules)
         pair = self._pair(looks)
         verdict = conclude(looks, pair, self.plan.generator)
-        facts = comparison_facts(looks, pair.blocks)
+        facts = comparison_facts(looks, pair.blocks) | {"generator": health_of(pair.generator)}
         rounds: Sequence[Alone] = ()
         if verdict.outcome is not Outcome.REFUSED:
             rounds = self._alone()

@@ -6,13 +6,19 @@ import copy
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.junit import read_cases
+from pipeline.model.comparison_facts import comparison_facts
 from pipeline.model.histogram import Histogram
+from pipeline.model.load import EndpointSummary, GeneratorHealth, LoadSummary, facts_of
+from pipeline.model.looks import Looks
+from pipeline.model.relative_rules import RelativeRules
+from pipeline.model.sides import Block, Tally
 from pipeline.model.suite import SuiteCase
 
 DATA = Path(__file__).parent / "data"
@@ -27,8 +33,6 @@ ENDPOINTS = {
     "POST /api/owners/{id}/pets/{id}/visits": (3.3, 2),
 }
 """Median in milliseconds and requests a half second, by endpoint."""
-
-Drawn = dict[str, list[list[float]]]
 
 
 def passed_run(seconds: int = 24) -> dict[str, Any]:
@@ -102,45 +106,46 @@ def comparison(factor: float, seconds: int, slower: Mapping[str, float] | None =
 
 @cache
 def _comparison(factor: float, seconds: int, slowed: tuple[tuple[str, float], ...]) -> dict[str, Any]:
-    slower = dict(slowed)
-    source = random.Random(7)
-    both: dict[str, Drawn] = {side: {name: [] for name in ENDPOINTS} for side in ("candidate", "baseline")}
-    for _ in range(seconds):
+    """Latencies are drawn, and looked at as those of a real load are."""
+    slower, source = dict(slowed), random.Random(7)
+    looks = Looks(RelativeRules())
+    blocks: list[Block] = []
+    for index in range(2 * seconds):
         weather = math.exp(source.gauss(0, 0.08))
-        for side, drawn in both.items():
-            for name, (median, often) in ENDPOINTS.items():
-                own = median * weather * (slower.get(name, factor) if side == "candidate" else 1.0)
-                drawn[name].append(
-                    [own * math.exp(source.gauss(0, 0.35)) for _ in range(2 * often + source.randint(-1, 1))]
-                )
-    rows = [_row(name, {side: [drawn[name]] for side, drawn in both.items()}) for name in ENDPOINTS]
-    worst = "refused" if slower else "passed"
-    return {
-        "seconds": float(seconds),
-        "blocks": 2 * seconds,
-        "dropped": 1,
-        "rules": {
-            "tolerance": 0.10,
-            "exclude": 0.25,
-            "confidence": 0.995,
-            "max_error_increase": 0.005,
-            "exclude_errors": 0.02,
-        },
-        "looks": [
+        sides = [
             {
-                "at": 16.0,
-                "outcome": "undecided",
-                "reason": "p95 is 1.06 × (0.93 to 1.27); 1.25 is not excluded yet",
-            },
-            {"at": float(seconds), "outcome": worst, "reason": "every interval is clear"},
-        ],
-        "all": _row("all", {side: list(drawn.values()) for side, drawn in both.items()}),
-        "endpoints": rows,
-        "series": {side: _series(drawn) for side, drawn in both.items()},
-        "distribution": {side: _bins(list(drawn.values())) for side, drawn in both.items()},
+                name: _tally(source, median * weather * slow.get(name, usual), often)
+                for name, (median, often) in ENDPOINTS.items()
+            }
+            for slow, usual in ((slower, factor), ({}, 1.0))
+        ]
+        blocks.append(Block(index, *sides))
+        looks.look(blocks, (index + 1) / 2)
+    alone = _alone(blocks, seconds)
+    return comparison_facts(looks, blocks) | {
         "baseline": {"digest": PRODUCTION, "image": f"localhost:18081/petclinic@{PRODUCTION}"},
-        "solo": {side: {"all": _side(list(drawn.values()))} for side, drawn in both.items()},
+        "generator": alone["candidate"]["generator"],
+        "solo": alone,
     }
+
+
+def _tally(source: random.Random, median: float, often: int) -> Tally:
+    many = max(1, often + source.choice((-1, 0, 0, 1)))
+    return Tally(many, 0, Histogram.of(median * math.exp(source.gauss(0, 0.35)) for _ in range(many)))
+
+
+def _alone(blocks: Sequence[Block], seconds: int) -> dict[str, Any]:
+    """The same latencies once more, as if each side had been alone."""
+    found = {}
+    for name, sides in (
+        ("candidate", [b.candidate for b in blocks]),
+        ("baseline", [b.baseline for b in blocks]),
+    ):
+        tallies = [tally for side in sides for tally in side.values()]
+        whole = Histogram(sum((Counter(tally.histogram.bins) for tally in tallies), Counter[int]()))
+        total = EndpointSummary.of("all", sum(tally.requests for tally in tallies), 0, whole)
+        found[name] = facts_of(LoadSummary(total, (), float(seconds), GeneratorHealth(0.2, 0.03, 1.0)))
+    return found
 
 
 def _real_run() -> dict[str, Any]:
@@ -177,78 +182,3 @@ def _real_run() -> dict[str, Any]:
 
 def _record_of(document: Mapping[str, Any], name: str) -> str:
     return next(str(stage["evidence"]) for stage in document["stages"] if stage["name"] == name)
-
-
-def _flat(groups: Sequence[Sequence[Sequence[float]]]) -> list[float]:
-    return [value for group in groups for second in group for value in second]
-
-
-def _side(groups: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
-    values = _flat(groups)
-    found = Histogram.of(values)
-    measured = {
-        label: found.quantile(share) or 0.0 for label, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-    }
-    return {
-        "requests": len(values),
-        "failures": 0,
-        "error_rate": 0.0,
-        "error_rate_interval": [0.0, 6.6 / len(values)],
-        **{f"{label}_ms": value for label, value in measured.items()},
-        **{f"{label}_ms_interval": [value * 0.97, value * 1.03] for label, value in measured.items()},
-    }
-
-
-def _row(name: str, sides: Mapping[str, Sequence[Sequence[Sequence[float]]]]) -> dict[str, Any]:
-    candidate, baseline = _side(sides["candidate"]), _side(sides["baseline"])
-    wide = 2.2 / math.sqrt(candidate["requests"])
-    ratios = {}
-    for label in ("p50", "p95"):
-        point = candidate[f"{label}_ms"] / baseline[f"{label}_ms"]
-        low, high = point * math.exp(-wide), point * math.exp(wide)
-        outcome = "refused" if low > 1.1 else "passed" if high < 1.25 else "undecided"
-        of = "all requests" if name == "all" else name
-        reason = f"{label} of {of} is {point:.2f} × production's (99.5 % interval {low:.2f} to {high:.2f})"
-        ratios[label] = {
-            "point": point,
-            "low": low,
-            "high": high,
-            "samples": candidate["requests"],
-            "outcome": outcome,
-            "reason": reason,
-        }
-    worst = next(
-        (o for o in ("refused", "undecided") if o in {r["outcome"] for r in ratios.values()}), "passed"
-    )
-    return {
-        "name": name,
-        "outcome": worst,
-        "reason": ratios["p50"]["reason"],
-        "candidate": candidate,
-        "baseline": baseline,
-        "ratios": ratios,
-        "errors": {
-            "difference": 0.0,
-            "low": -3 / baseline["requests"],
-            "high": 3 / candidate["requests"],
-            "outcome": "passed",
-        },
-    }
-
-
-def _series(drawn: Drawn) -> list[dict[str, Any]]:
-    seconds = [[value for name in drawn for value in drawn[name][at]] for at in range(len(drawn["GET /"]))]
-    return [
-        {
-            "at": float(at),
-            "requests": len(values),
-            "failures": 0,
-            "p50_ms": Histogram.of(values).quantile(0.5) if at != 7 else None,
-            "p95_ms": Histogram.of(values).quantile(0.95) if at != 7 else None,
-        }
-        for at, values in enumerate(seconds)
-    ]
-
-
-def _bins(groups: Sequence[Sequence[Sequence[float]]]) -> dict[str, int]:
-    return {str(number): count for number, count in Histogram.of(_flat(groups)).bins.items()}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
 
+from pipeline.model.load import QUANTILES
 from pipeline.report.charts import Line, strip
 from pipeline.report.reading import Recorded
 from pipeline.report.scales import Scale
@@ -27,6 +28,10 @@ from pipeline.report.wording import (
 SIDES = {"candidate": "candidate", "baseline": "production"}
 """What the two sides are called: the baseline is what production runs."""
 
+_WEIGHT = Markup(
+    "<p>All requests together decide whether the candidate passes. An endpoint can refuse it by itself; one with too "
+    "few requests to tell is undecided and holds up nothing.</p>"
+)
 _WIDEST = (0.4, 4.0)
 _NAMED_RATIOS = (1.0, 1.25, 0.8, 1.5, 2.0, 0.6, 3.0, 4.0)
 _APART = 0.14
@@ -48,9 +53,8 @@ def told(comparison: Recorded) -> Markup:
     """Everything that the comparison found, but its curves."""
     rows = rows_of(comparison)
     rules = comparison["rules"]
-    return join(
-        [_ratios(rows, rules), _errors(rows, rules), _figures(rows), _looks(comparison), _solo(comparison)]
-    )
+    forests = [_ratios(rows, rules), _errors(rows, rules), _WEIGHT]
+    return join([*forests, _figures(rows), _looks(comparison), _solo(comparison)])
 
 
 def _ratios(rows: Sequence[Recorded], rules: Recorded) -> Markup:
@@ -131,7 +135,7 @@ def _why(one: Recorded) -> str:
 
 def _forest(title: str, axis: Markup, lines: Sequence[tuple[Text, ...]], rules: Recorded) -> Markup:
     confidence = rules["confidence"].number
-    sure = f" ({confidence * 100:g} % intervals)" if confidence is not None else ""
+    sure = f" ({confidence * 100:g} % intervals, an endpoint's wider)" if confidence is not None else ""
     told = any(line[-1] for line in lines)
     kinds = ("", "drawn", "figures", "", "why")[: 5 if told else 4]
     head = [
@@ -207,7 +211,7 @@ def _figures(rows: Sequence[Recorded]) -> Markup:
             count(row[side]["requests"]),
             count(row[side]["failures"]),
             spread(percent, row[side], "error_rate"),
-            *(spread(milliseconds, row[side], f"{label}_ms") for label in ("p50", "p95", "p99")),
+            *(spread(milliseconds, row[side], f"{label}_ms") for label in QUANTILES),
         )
         for row in rows
         for side, name in SIDES.items()
@@ -229,23 +233,38 @@ def _looks(comparison: Recorded) -> Markup:
 
 
 def _solo(comparison: Recorded) -> Markup:
-    solo = comparison["solo"]
-    if not solo:
-        return Markup("")
+    skipped = comparison["solo"]["skipped"].text
+    tries = [
+        ("Each side alone, the first try", comparison["solo_before"]),
+        ("Each side alone", comparison["solo"]),
+    ]
+    told = [_alone(title, solo) for title, solo in tries if solo["candidate"] or solo["baseline"]]
+    return join(
+        [*told, Markup("<p>Each side alone: not measured, {}.</p>").format(skipped) if skipped else ""]
+    )
+
+
+def _alone(title: str, solo: Recorded) -> Markup:
     columns = [
-        Column("alone"),
+        Column("side"),
         Column("requests", "figures"),
         Column("failed", "figures"),
-        *(Column(label, "figures") for label in ("p50", "p95", "p99")),
+        *(Column(label, "figures") for label in QUANTILES),
     ]
-    lines = [
+    lines: list[tuple[Text, ...]] = [
         (
-            name,
+            Markup('<span class="side {}">{}</span>').format(side, name),
             count(solo[side]["all"]["requests"]),
             count(solo[side]["all"]["failures"]),
-            *(milliseconds(solo[side]["all"][f"{label}_ms"]) for label in ("p50", "p95", "p99")),
+            *(milliseconds(solo[side]["all"][f"{label}_ms"]) for label in QUANTILES),
         )
         for side, name in SIDES.items()
-        if solo[side]
     ]
-    return table("Each side alone", columns, lines)
+    return table(
+        title, columns, [*lines, ("ratio", "", "", *(_quotient(solo, f"{label}_ms") for label in QUANTILES))]
+    )
+
+
+def _quotient(solo: Recorded, name: str) -> Text:
+    above, below = (solo[side]["all"][name].number for side in SIDES)
+    return ratio(above / below) if above is not None and below else NONE

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from markupsafe import Markup
 
 from pipeline.model.limits import Breach, Limit, breaches, show, split_metric
-from pipeline.report import comparison
+from pipeline.model.load import QUANTILES
+from pipeline.report import comparison, rollout
 from pipeline.report.charts import Curve, Line, Point, curves, distribution
 from pipeline.report.comparison import SIDES
 from pipeline.report.reading import Recorded
@@ -35,10 +36,11 @@ _MISSING = 1.5
 """Seconds between two entries from which one between them is missing."""
 
 _GENERATOR = (
-    ("CPU time of its busiest process, of a core", "cpu_share", "max_cpu", "at most"),
-    ("its event loop was late, of the time", "lag_share", "max_lag_share", "at most"),
-    ("users' time that took place, of what was planned", "delivered_share", "min_delivered", "at least"),
+    ("CPU, of a core", "cpu_share", "max_cpu", "at most"),
+    ("event loop late, of the time", "lag_share", "max_lag_share", "at most"),
+    ("delivered, of what was planned", "delivered_share", "min_delivered", "at least"),
 )
+"""Of the load generator: a title, the name of what was measured, that of its bound, and on which side it bounds."""
 
 Sides = Mapping[str, Sequence[Recorded]]
 """The entries of both series, by side."""
@@ -89,7 +91,7 @@ def _setting(compared: Recorded, alone: Recorded) -> Markup:
         return Markup("<p>Not compared with production: {}.</p>").format(baseline["skipped"].text)
     if not compared:
         return Markup("<p>A comparison with production: {}.</p>").format(NONE) if alone else Markup("")
-    return pairs(
+    known = pairs(
         [
             ("production's digest", digest(baseline["digest"])),
             ("measured side by side", seconds(compared["seconds"])),
@@ -97,6 +99,17 @@ def _setting(compared: Recorded, alone: Recorded) -> Markup:
             ("left out, the machine was disturbed", count(compared["dropped"])),
         ]
     )
+    return join([known, _beside(baseline["deployment"])])
+
+
+def _beside(deployment: Recorded) -> Markup:
+    """How the baseline came up; open where it did not."""
+    if not deployment:
+        return Markup("")
+    failed = Markup(" open") if deployment["outcome"].text != "succeeded" else ""
+    return Markup(
+        "<details{}><summary>How production's digest was started beside it</summary>{}</details>"
+    ).format(failed, rollout.one(deployment))
 
 
 def _drawn(compared: Recorded, alone: Recorded, settings: Recorded) -> Markup:
@@ -183,7 +196,7 @@ def _endpoints(alone: Recorded) -> Markup:
         Column("requests", "figures"),
         Column("failed", "figures"),
         Column("error share (interval)", "figures"),
-        *(Column(label, "figures") for label in ("p50", "p95", "p99")),
+        *(Column(label, "figures") for label in QUANTILES),
     ]
     lines = [
         (
@@ -191,7 +204,7 @@ def _endpoints(alone: Recorded) -> Markup:
             count(row["requests"]),
             count(row["failures"]),
             comparison.spread(percent, row, "error_rate"),
-            *(milliseconds(row[f"{label}_ms"]) for label in ("p50", "p95", "p99")),
+            *(milliseconds(row[f"{label}_ms"]) for label in QUANTILES),
         )
         for row in rows
     ]
@@ -241,28 +254,31 @@ def _range(name: str, limit: Limit) -> str:
 
 
 def _generator(facts: Recorded, settings: Recorded) -> Markup:
-    health = facts["load"]["generator"] or facts["comparison"]["generator"]
-    if not health:
-        return Markup("<p>The load generator's health: {}.</p>").format(NONE)
-    columns = [
-        Column("load generator"),
-        Column("measured", "figures"),
-        Column("bound", "figures"),
-        Column("within"),
+    """A row a phase of the load: whether what offered it kept up."""
+    compared, bounds = facts["comparison"], settings["generator"]
+    phases = [
+        ("side by side", compared["generator"]),
+        ("candidate alone", compared["solo"]["candidate"]["generator"] or facts["load"]["generator"]),
+        ("production alone", compared["solo"]["baseline"]["generator"]),
     ]
-    lines = [_health(health, settings["generator"], *row) for row in _GENERATOR]
-    return table("The load generator was not the bottleneck", columns, lines)
+    found = [(name, health) for name, health in phases if health]
+    if not found:
+        return Markup("<p>The load generator's health: {}.</p>").format(NONE)
+    limits = [(word, bounds[name].number) for _, _, name, word in _GENERATOR]
+    columns = [Column("phase"), *(Column(title, "figures") for title, *_ in _GENERATOR), Column("kept up")]
+    bound = [NONE if limit is None else f"{word} {digits(limit)}" for word, limit in limits]
+    lines = [(name, *_health(health, bounds)) for name, health in found]
+    return table("Did the load generator keep up?", columns, [*lines, ("bounds", *bound, "")])
 
 
-def _health(
-    health: Recorded, bounds: Recorded, name: str, measured: str, bound: str, word: str
-) -> tuple[Text, ...]:
-    value, limit = health[measured].number, bounds[bound].number
-    shown = NONE if value is None else digits(value)
-    if value is None or limit is None:
-        return name, shown, NONE if limit is None else f"{word} {digits(limit)}", NONE
-    within = value <= limit if word == "at most" else value >= limit
-    return name, shown, f"{word} {digits(limit)}", chip("passed" if within else "undecided")
+def _health(health: Recorded, bounds: Recorded) -> Iterator[Text]:
+    kept: list[bool] = []
+    for _, measured, bound, word in _GENERATOR:
+        value, limit = health[measured].number, bounds[bound].number
+        yield NONE if value is None else digits(value)
+        if value is not None and limit is not None:
+            kept.append(value <= limit if word == "at most" else value >= limit)
+    yield NONE if len(kept) < len(_GENERATOR) else chip("passed" if all(kept) else "undecided")
 
 
 def _messages(alone: Recorded) -> Markup:

@@ -48,14 +48,15 @@ def told(stage: Recorded) -> Markup:
     """The rollout of a stage; one that was rehearsed on the way too."""
     facts = stage["facts"]
     rehearsed = [
-        Markup("<h4>{}</h4>{}").format(title, _one(facts["rehearsal"][name]))
+        Markup("<h4>{}</h4>{}").format(title, one(facts["rehearsal"][name]))
         for name, title in (("back", "Rehearsed rollback"), ("again", "The candidate again"))
         if facts["rehearsal"][name]
     ]
-    return join([_one(facts["deployment"]), *rehearsed])
+    return join([one(facts["deployment"]), *rehearsed])
 
 
-def _one(deployment: Recorded) -> Markup:
+def one(deployment: Recorded) -> Markup:
+    """One deployment, as its facts tell it."""
     outcome = deployment["outcome"].text
     already = " It ran already; nothing was changed." if deployment["already"].flag else ""
     taken_up = " A deployment that was under way was taken up." if deployment["reattached"].flag else ""

@@ -274,7 +274,7 @@ def test_ratios_are_shown_with_interval_outcome_and_why() -> None:
     assert ratio["reason"] in text
     assert "tolerated 1.10" in text
     assert "excluded 1.25" in text
-    assert "Latency ratios: candidate ÷ production (99.5 % intervals)" in text
+    assert "Latency ratios: candidate ÷ production (99.5 % intervals, an endpoint's wider)" in text
     assert "tolerated 0.5 %" in text
 
 
@@ -293,12 +293,14 @@ def test_intervals_are_drawn_to_scale() -> None:
 def test_both_sides_are_named_with_production_s_digest() -> None:
     text = section(passed_run(), "load-staging")
     assert PRODUCTION[7:19] in text
-    assert "candidate and production under the same load for 24 s" in text
+    assert "candidate and production under the same load for 16 s" in text
 
 
 def test_curves_break_where_nothing_was_measured_or_a_second_is_missing() -> None:
     found = comparison(1.0, 24)
-    del found["series"]["candidate"][15]
+    del found["series"]["candidate"][10]
+    for side in ("candidate", "baseline"):
+        found["series"][side][5]["p95_ms"] = None
     text = page(changed(passed_run(), 2, comparison=found))
     p95 = re.findall(r'<path class="curve (\w+)" d="([^"]+)"', text)[4:6]
     assert [(kind, path.count("M")) for kind, path in p95] == [("candidate", 3), ("baseline", 2)]
@@ -319,14 +321,39 @@ def test_a_record_without_any_word_of_a_comparison_says_so() -> None:
     assert "A comparison with production: not recorded" in section(document, "load-staging")
 
 
-def test_the_generators_health_stands_beside_its_bounds() -> None:
+def test_the_generators_health_stands_above_its_bounds() -> None:
     document = passed_run()
+    health = document["stages"][2]["facts"]["comparison"]["generator"]
+    assert "side by side 0.2 0.03 1 ✓ passed" in section(document, "load-staging")
+    health["cpu_share"] = 0.9
     text = section(document, "load-staging")
-    assert "0.086 at most 0.7 ✓ passed" in text
-    document["stages"][2]["facts"]["load"]["generator"]["cpu_share"] = 0.9
-    assert "0.9 at most 0.7 ? undecided" in section(document, "load-staging")
+    assert "side by side 0.9 0.03 1 ? undecided" in text
+    assert "production alone 0.2 0.03 1 ✓ passed" in text
+    assert "bounds at most 0.7 at most 0.25 at least 0.95" in text
+    health["cpu_share"] = 0.7
+    assert "side by side 0.7 0.03 1 ✓ passed" in section(document, "load-staging"), "the bound is within"
+    health["lag_share"] = None
+    assert "side by side 0.7 not recorded 1 not recorded" in section(document, "load-staging")
     document["settings"]["generator"] = {}
-    assert "0.9 not recorded not recorded" in section(document, "load-staging")
+    assert "bounds not recorded not recorded not recorded" in section(document, "load-staging")
+
+
+def test_the_generator_of_a_load_without_a_comparison_is_told_too() -> None:
+    document = changed(passed_run(), 2, comparison=None)
+    assert "candidate alone 0.086 0.028 1 ✓ passed" in section(document, "load-staging")
+    document["stages"][2]["facts"]["load"]["generator"] = {}
+    assert "The load generator's health: not recorded" in section(document, "load-staging")
+
+
+def test_a_baseline_that_did_not_come_up_is_told_with_its_diagnosis() -> None:
+    failed = {"outcome": "failed_first", "diagnosis": "task 9 failed: exit 1"}
+    document = changed(
+        passed_run(), 2, comparison={"baseline": {"digest": PRODUCTION, "deployment": failed}}, load={}
+    )
+    text = section(document, "load-staging")
+    assert "No load was measured." in text
+    assert "task 9 failed: exit 1" in text
+    assert "<details open><summary>How production" in page(document)
 
 
 def test_limits_are_shown_with_what_was_measured_and_what_was_not() -> None:
@@ -352,12 +379,19 @@ def test_a_limit_that_is_near_is_drawn_and_a_far_one_named() -> None:
 
 
 def test_looks_solo_figures_and_errors_are_told() -> None:
-    document = passed_run()
-    document["stages"][2]["facts"]["load"]["errors"] = {"500 on GET /": 3}
+    document = refused_run()
+    facts = document["stages"][2]["facts"]
+    facts["load"]["errors"] = {"500 on GET /": 3}
     text = section(document, "load-staging")
-    assert "16 s ? undecided p95 is 1.06 ×" in text
-    assert "Each side alone" in text
+    looks = facts["comparison"]["looks"]
+    assert f"16 s ? undecided {looks[0]['reason']} 24 s ✕ refused {looks[1]['reason']}" in text
     assert "500 on GET / 3" in text
+    alone = [facts["comparison"]["solo"][side]["all"]["p50_ms"] for side in ("candidate", "baseline")]
+    assert f"ratio {alone[0] / alone[1]:.2f}" in text
+    facts["comparison"] |= {"solo_before": facts["comparison"]["solo"], "solo": {"skipped": "refused before"}}
+    text = section(document, "load-staging")
+    assert "Each side alone, the first try" in text
+    assert "Each side alone: not measured, refused before." in text
 
 
 # -- rollouts ---------------------------------------------------------------------------------------------------------
