@@ -193,10 +193,12 @@ def _bar(stage: Recorded, began: datetime | None, whole: float) -> Markup:
         bar = Markup('<span class="bar {}" style="left:{:.2f}%;width:{:.2f}%"></span>').format(
             outcome if outcome in ("passed", "refused", "reused") else "undecided", left, width
         )
+    # Why a stage did not pass stands right above, in the page's head.
+    said_in_short = reasons(stage) if stage["outcome"].text == "passed" else Markup("")
     return Markup(
         '<li><span class="stage">{}</span><span class="track" aria-hidden="true">{}</span>'
         '<span class="took">{} {}</span>{}</li>'
-    ).format(stage["name"].text, bar, chip(outcome), seconds(stage["seconds"]), reasons(stage))
+    ).format(stage["name"].text, bar, chip(outcome), seconds(stage["seconds"]), said_in_short)
 
 
 def _scale(whole: float) -> Markup:
