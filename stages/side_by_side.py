@@ -19,14 +19,25 @@ from typing import Any, Protocol
 from pipeline.errors import PipelineError
 from pipeline.model.alone import candidate_metrics, judge_alone, judge_relative_limits, strictest
 from pipeline.model.baseline import Baseline
-from pipeline.model.comparison import Comparison, compare
+from pipeline.model.comparison import compare
 from pipeline.model.comparison_facts import comparison_facts, relative_metrics
 from pipeline.model.digest import ImageRef
-from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape, LoadSummary, facts_of, starved
+from pipeline.model.histogram import Histogram
+from pipeline.model.limits import show
+from pipeline.model.load import (
+    QUANTILES,
+    GeneratorLimits,
+    LoadLimits,
+    LoadShape,
+    LoadSummary,
+    facts_of,
+    starved,
+)
 from pipeline.model.looks import Looks
+from pipeline.model.quantile_ratio import merged
 from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.side_by_side import conclude
-from pipeline.model.sides import Block, PairSummary, Sides
+from pipeline.model.sides import Block, PairSummary, Side, Sides
 from pipeline.model.solo import Solo, conclude_solo, judge_solo
 from pipeline.model.stored_blocks import blocks_to_json
 from pipeline.model.verdict import Outcome, Verdict
@@ -36,7 +47,7 @@ from pipeline.rollout import RolloutResult
 BLOCKS = "blocks.json.gz"
 """The file with what was measured side by side, within the run's folder `load`."""
 
-_SHORT_WARMUP = 5.0
+_SHORT_WARMUP = 2.0
 _SKIPPED = "refused side by side already"
 
 
@@ -157,7 +168,7 @@ class SideBySide:
 
         def enough(blocks: Sequence[Block], seconds: float) -> bool:
             done = looks.look(blocks, seconds)
-            part.text = told(compare(blocks, self.plan.rules)) or part.text
+            part.text = told(blocks, self.plan.rules) or part.text
             return done
 
         return self.generator.compare(shape, self.sides, self._directory("pair"), part, enough)
@@ -208,13 +219,24 @@ class SideBySide:
         return directory
 
 
-def told(comparison: Comparison) -> str:
-    """The comparison so far in one line, for people who wait; empty while there are too few requests for one."""
-    for found in reversed(comparison.total.ratios):
-        if found.ratio is not None:
-            ratio, label = found.ratio, found.finding.subject.what
-            return f"{label} ratio {ratio.point:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
+def told(blocks: Sequence[Block], rules: RelativeRules) -> str:
+    """The comparison so far in one line, for people who wait; empty while there are too few requests for one.
+
+    The last quantile that is compared is told: the one that takes longest to be clear.
+    """
+    for found in reversed(compare(blocks, rules).total.ratios):
+        label, ratio = found.finding.subject.what, found.ratio
+        ours, theirs = (_quantile(blocks, side, label) for side in Side)
+        if ratio is not None and ours and theirs:
+            sides = f"candidate {label} {show('p50_ms', ours)} · production {label} {show('p50_ms', theirs)}"
+            return f"{sides} · ratio {ratio.point:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
     return ""
+
+
+def _quantile(blocks: Sequence[Block], side: Side, label: str) -> float | None:
+    tallies = (block.candidate if side is Side.CANDIDATE else block.baseline for block in blocks)
+    whole = merged(tally.histogram.bins for each in tallies for tally in each.values())
+    return Histogram(whole).quantile(QUANTILES[label])
 
 
 @dataclass(slots=True)
