@@ -174,22 +174,20 @@ class SideBySide:
         return self.generator.compare(shape, self.sides, self._directory("pair"), part, enough)
 
     def _alone(self) -> Sequence[Alone]:
-        first = self._round("", 0.7, 0.85)
+        """Candidate, then baseline; on suspicion baseline, then candidate, so that what drifts helps neither."""
+        first = Alone(self._run("candidate", "", 0.7), self._run("baseline", "", 0.775))
         if not first.judged(self.plan.rules).suspicious:
             return (first,)
         self.progress.note("alone the candidate looks much slower than production's digest: both once more")
-        return first, self._round("-again", 0.85, 1.0)
+        baseline = self._run("baseline", "-again", 0.85)
+        return first, Alone(self._run("candidate", "-again", 0.925), baseline)
 
-    def _round(self, suffix: str, start: float, end: float) -> Alone:
-        middle = (start + end) / 2
-        return Alone(
-            self._run("candidate", self.sides.candidate, suffix, (start, middle)),
-            self._run("baseline", self.sides.baseline, suffix, (middle, end)),
+    def _run(self, side: str, suffix: str, start: float) -> LoadSummary:
+        ours = side == Side.CANDIDATE.value
+        who, url = (
+            ("candidate", self.sides.candidate) if ours else ("production's digest", self.sides.baseline)
         )
-
-    def _run(self, side: str, url: str, suffix: str, share: tuple[float, float]) -> LoadSummary:
-        who = "candidate" if side == "candidate" else "production's digest"
-        part = _Part(self.progress, *share, before=f"{who} alone: ")
+        part = _Part(self.progress, start, start + 0.075, before=f"{who} alone: ")
         directory = self._directory(f"alone-{side}{suffix}")
         return self.generator.run(self.plan.alone, url, directory, part)
 
