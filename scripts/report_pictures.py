@@ -20,7 +20,7 @@ WIDTH = 1120
 LARGEST = 300_000
 PARTS = {
     "report.png": ("header", "#stages"),
-    "report-load.png": ("#load-staging", "#load-staging .forest"),
+    "report-load.png": ("#load-staging .sides", "#load-staging .forest tbody tr:nth-child(10)"),
 }
 """Each picture, and the elements that it begins and ends with."""
 

@@ -43,7 +43,8 @@ def kept_when_interrupted(session: Session, command: str, environment: str = "")
     try:
         yield
     except RunInterrupt as interrupt:
-        session.keep(describe(interrupt.report, command, environment))
+        kept = session.keep(describe(interrupt.report, command, environment))
+        session.terminal.say(f"report      {kept['report'] or 'none'}")
         raise
 
 

@@ -19,6 +19,7 @@ from pipeline.errors import ExitCode
 from pipeline.model.suite import SuiteCase
 from pipeline.report import load, provenance, rollout, testing
 from pipeline.report.reading import Recorded
+from pipeline.report.scales import Scale
 from pipeline.report.wording import (
     NONE,
     Text,
@@ -204,10 +205,9 @@ def _bar(stage: Recorded, began: datetime | None, whole: float) -> Markup:
 def _scale(whole: float) -> Markup:
     if whole <= 0:
         return Markup("")
+    scale = Scale(0.0, whole, 0.0, 100.0)
     ticks = [
-        Markup('<span style="left:{:.0f}%">{}</span>').format(
-            100 * place / _TICKS, seconds(whole * place / _TICKS)
-        )
-        for place in range(_TICKS + 1)
+        Markup('<span style="left:{:.1f}%">{}</span>').format(scale(tick), seconds(tick))
+        for tick in scale.ticks(_TICKS)
     ]
     return Markup('<p class="scale" aria-hidden="true">{}</p>').format(join(ticks))

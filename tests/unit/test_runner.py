@@ -192,6 +192,13 @@ def test_what_became_known_while_somebody_was_waited_for_counts(world: World) ->
     assert report.stages[0].evidence == "", "nothing was begun"
 
 
+def test_a_gate_that_is_open_still_when_the_environment_is_held_lets_it_go_on(world: World) -> None:
+    world.run("build", "integration", "staging")
+    prod = world.stages["prod"]
+    prod.environment = "prod"
+    assert (world.run("prod", built=True).outcome, prod.runs) == (Outcome.PASSED, 1)
+
+
 def test_an_environment_is_held_until_its_record_is_written(world: World) -> None:
     world.run("build", "integration", "staging")
     prod = world.stages["prod"]
