@@ -17,7 +17,7 @@ from pipeline.model.rollout import RolloutPolicy
 from pipeline.ports import Candidate, Held, Service, Source
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutOutcome, RolloutResult
 from tests.fakes.clock import FakeClock
-from tests.fakes.ecs import CONTAINER, FakeEcs, image
+from tests.fakes.ecs import CONTAINER, Behaviour, FakeEcs, image
 from tests.fakes.lease import FakeLease
 from tests.fakes.load import RecordedProgress
 
@@ -137,7 +137,8 @@ def test_one_that_does_not_start_is_told_with_its_last_words_and_ends_at_zero() 
 def test_one_that_fails_after_it_was_taken_over_needs_no_person() -> None:
     pair = Pair()
     pair.up()
-    pair.baseline.behave(PRODUCTION, status=500)
+    for task in pair.baseline._tasks.values():
+        task.behaviour = Behaviour(status=500)
     with pytest.raises(UndecidedError, match="the baseline is not healthy"):
         pair.up()
 
