@@ -58,7 +58,8 @@ def table_orders(aws: Aws, table: Callable[[], Table], environment: str) -> Orde
             return parsedate_to_datetime(date).timestamp() + 1.0
         except ValueError as error:
             raise UnavailableError(
-                f"DynamoDB does not tell its time: {date!r}", hint="see what stands between us and AWS (a proxy?)"
+                f"DynamoDB does not tell its time: {date!r}",
+                hint="see what stands between us and AWS (a proxy?)",
             ) from error
 
     def give(order: str) -> None:

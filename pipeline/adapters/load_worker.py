@@ -52,12 +52,17 @@ class Output:
             self._stream.write(line + "\n")
         self._stream.flush()
 
+    def say(self, text: str) -> None:
+        """Writes a line for people."""
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
 
 class Order:
     """Asks by a ticket for the order with the given token, and compares the clocks meanwhile."""
 
-    def __init__(self, ticket: Mapping[str, Any], token: str) -> None:
-        self._ticket, self._token = ticket, token
+    def __init__(self, ticket: Mapping[str, Any], token: str, say: Callable[[str], None]) -> None:
+        self._ticket, self._token, self._say = ticket, token, say
         self._next = 0.0
         self.clock = Comparison()
         self.begin: str = ""
@@ -70,7 +75,7 @@ class Order:
         try:
             self._ask()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            print(f"no answer to whether there is an order: {error!r}", flush=True)
+            self._say(f"no answer to whether there is an order: {error!r}")
             self._next = time.monotonic() + 1.0
         else:
             self._next = time.monotonic() + _ASK
@@ -100,7 +105,7 @@ class Worker:
         self._start = directory / "locust-start"
         self._offsets = dict.fromkeys(numbers, 0)
         self._whole: set[int] = set()
-        self._order = Order(told["ticket"], told["token"])
+        self._order = Order(told["ticket"], told["token"], output.say)
         self._clock_told = False
         self.stopping = False
         """Whether the load is to end early."""
@@ -140,7 +145,9 @@ class Worker:
         while time.monotonic() < deadline:
             ended = fleet.ended()
             whole = self._forward()
-            if all(ended) or any(over and n not in whole for over, n in zip(ended, self._streams, strict=True)):
+            if all(ended) or any(
+                over and n not in whole for over, n in zip(ended, self._streams, strict=True)
+            ):
                 return
             if self.stopping and not told:
                 told = True
@@ -151,7 +158,7 @@ class Worker:
                 if began:
                     deadline = self._over(shape)
             time.sleep(_TICK)
-        print(f"time is up: {'the load did not end' if began else 'no order to begin came'}", flush=True)
+        self._output.say(f"time is up: {'the load did not end' if began else 'no order to begin came'}")
 
     def _over(self, shape: LoadShape) -> float:
         """When the load must have ended."""

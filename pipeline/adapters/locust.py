@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.adapters.atomic_file import write_whole
+from pipeline.adapters.locust_following import Follower
 from pipeline.adapters.locust_gathering import Gathering, RecordError
 from pipeline.adapters.locust_process import Fleet, Program, plans_of, started
 from pipeline.adapters.locust_stream import Tail
@@ -22,8 +23,6 @@ _EVERY = 0.25
 _CHECK = 60.0
 _HEADSTART = 0.4
 """Seconds between the word to begin and the common start, within which every process has read it."""
-
-_ASKED_EVERY = 1.0
 
 
 class Locust:
@@ -98,7 +97,7 @@ class Locust:
         plans = plans_of(load.shape, load.urls, load.streams, load.start, self._grace)
         with started(self._program, plans, load.shape.locustfile, load.logs) as fleet:
             self._begin(load, fleet, gathering)
-            follower = _Follower(fleet, gathering, progress, enough)
+            follower = Follower(fleet, gathering, progress, enough)
             ended = poll(follower.look, _EVERY, self._deadline(load.shape), self._clock) is not None
         fault = gathering.fault(asked=follower.asked)
         if not ended:
@@ -143,17 +142,22 @@ class Locust:
             )
 
 
+def require_shares(shape: LoadShape, sides: int) -> None:
+    """Raises ConfigurationError, with the next number that does, when users do not share evenly."""
+    fits = fitting_users(shape.users, shape.processes, sides)
+    if fits != shape.users:
+        both = " and both sides" if sides > 1 else ""
+        raise ConfigurationError(
+            f"{shape.users} users do not share evenly between {shape.processes} processes{both}",
+            hint=f"set load.users = {fits} in pipeline.toml, or another multiple of {shape.processes * sides}",
+        )
+
+
 class _Load:
     """One load and its files. Raises ConfigurationError when its users do not share evenly."""
 
     def __init__(self, shape: LoadShape, urls: Mapping[str, str], directory: Path) -> None:
-        fits = fitting_users(shape.users, shape.processes, len(urls))
-        if fits != shape.users:
-            sides = " and both sides" if len(urls) > 1 else ""
-            raise ConfigurationError(
-                f"{shape.users} users do not share evenly between {shape.processes} processes{sides}",
-                hint=f"set load.users = {fits} in pipeline.toml, or another multiple of {shape.processes * len(urls)}",
-            )
+        require_shares(shape, len(urls))
         self.shape, self.urls, self._directory = shape, urls, directory
         several = shape.processes > 1
         names = [f"locust-{n + 1}" if several else "locust" for n in range(shape.processes)]
@@ -185,41 +189,6 @@ class _Load:
             f"the load test gave no result: {which}{fault}{said}",
             hint=f"see {log}, mend the cause and run the stage again",
         )
-
-
-class _Follower:
-    """Reads what the processes write, tells how far they are, and ends them when it is enough."""
-
-    def __init__(self, fleet: Fleet, gathering: Gathering, progress: Progress, enough: Enough | None) -> None:
-        self._fleet, self._gathering, self._progress, self._enough = fleet, gathering, progress, enough
-        self._next = _ASKED_EVERY
-        self.asked = False
-        """Whether they were told to end early."""
-
-    def look(self) -> bool | None:
-        """True once all have ended, or one has without its record's end: there is nothing to wait for any more."""
-        # Asked before reading: what is in the file after the process has ended is all there will be.
-        ended = self._fleet.ended()
-        if self._gathering.read():
-            self._progress.share(*self._gathering.progress())
-            self._ask()
-        lost = any(over and r.end is None for over, r in zip(ended, self._gathering.records, strict=True))
-        if not lost and not all(ended):
-            return None
-        if not lost and self.asked:
-            self._progress.share(1.0, self._gathering.progress()[1])
-        return True
-
-    def _ask(self) -> None:
-        if self._enough is None or self.asked or self._gathering.ended:
-            return
-        blocks = self._gathering.blocks()
-        seconds = self._gathering.seconds
-        if seconds >= self._next:
-            self._next = (seconds // _ASKED_EVERY + 1) * _ASKED_EVERY
-            if self._enough(blocks, seconds):
-                self.asked = True
-                self._fleet.end_early()
 
 
 def _last(lines: Sequence[str]) -> str:
