@@ -55,18 +55,16 @@ class BaselineService:
         return self.staging.cloud.url(BASELINE)
 
     def choose(self, candidate: Candidate, say: Say) -> Baseline:
-        """What the candidate is compared with. Says so where that is nothing.
+        """What the candidate is compared with, or why with nothing.
 
         Raises UndecidedError when that is not clear, what the cloud raises when production cannot be asked, and
         ConfigurationError when there is no service to run it.
         """
-        if not self.staging.settings.load.compares:
-            return _without('load.baseline is "none"', say)
         digest = self._of_production()
         if digest is None:
-            return _without("nothing runs in production yet", say)
+            return Baseline(why="nothing runs in production yet")
         if digest == candidate.ref.digest:
-            return _without("production runs this very digest", say)
+            return Baseline(why="production runs this very digest")
         image = ImageRef(self.staging.records.repository, digest)
         if self.staging.records.registry.resolve(image.repository, str(digest)) is None:
             raise UndecidedError(
@@ -167,8 +165,3 @@ def _unlike(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str:
         if one != other:
             return f"{key} is {other} for the baseline, {one} for staging"
     return ""
-
-
-def _without(why: str, say: Say) -> Baseline:
-    say(f"no baseline to compare with ({why}): absolute limits alone")
-    return Baseline(why=why)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.adapters.lease import DynamoLease
 from pipeline.adapters.log_lines import ServiceLog
 from pipeline.adapters.process import Processes
 from pipeline.adapters.table import Table
+from pipeline.baseline import BaselineService, Left
 from pipeline.clouds import Cloud, table_name
 from pipeline.config import Settings
 from pipeline.errors import PipelineError
@@ -147,7 +148,14 @@ class Session:
 
     def preview(self, name: str, image: ImageRef | None) -> Preview:
         """What a rollout of the image would meet and do in the environment; None: what any would meet."""
-        return make_place(self, name).preview(image)
+        preview = make_place(self, name).preview(image)
+        if name != "staging":
+            return preview
+        return replace(preview, checks=(*preview.checks, *make_baseline(self).checks()))
+
+    def beside(self) -> Left | None:
+        """What runs beside staging now, None where nothing does."""
+        return make_baseline(self).left()
 
     def between(self, older: str, newer: str) -> tuple[Sequence[str], Sequence[str]] | tuple[None, None]:
         """Commits that `newer` has and `older` has not, and the other way round; None where git does not know both."""
@@ -207,6 +215,11 @@ def make_place(session: Session, name: str) -> Place:
         session.asked.wait,
         session.override(given=session.asked.older),
     )
+
+
+def make_baseline(session: Session) -> BaselineService:
+    """What a candidate on staging is compared with."""
+    return BaselineService(make_place(session, "staging"), make_place(session, "prod"))
 
 
 def make_logbook(session: Session, name: str) -> Logbook:
