@@ -44,8 +44,8 @@ class Cloud:
     """A cloud that is ready to be used.
 
     `registry` is the host in image references, `login` what it asks for, `url` gives an environment's front,
-    `settled` keeps what an environment runs now, `images` finds base images. `inside` turns a front's URL into the one by
-    which tasks reach it, `orders` is how tasks that load staging are told when to begin.
+    `settled` keeps what an environment runs now, `images` finds base images. `inside` turns a front's URL into the one
+    by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
     """
 
     aws: Aws
@@ -186,15 +186,20 @@ def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:
 
 
 def build_images(settings: Settings, cloud: Cloud) -> Mapping[str, str]:
+    """The build's arguments that name base images; see `named_images`."""
+    return named_images(settings.build.base_images, settings, cloud)
+
+
+def named_images(arguments: Mapping[str, str], settings: Settings, cloud: Cloud) -> Mapping[str, str]:
     """Build arguments that name base images, as references the engine has.
 
     An argument whose name begins with BUILD asks for the variant that trusts what the host trusts; what ships is
     made from the others alone.
     """
+    local = settings.cloud.provider == "local"
     wanted = {
-        argument: image
-        + (BUILD if argument.startswith("BUILD") and settings.cloud.provider == "local" else "")
-        for argument, image in settings.build.base_images.items()
+        argument: image + (BUILD if argument.startswith("BUILD") and local else "")
+        for argument, image in arguments.items()
     }
     found = cloud.images(wanted.values()) if wanted else {}
     return {argument: found[image] for argument, image in wanted.items()}

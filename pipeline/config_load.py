@@ -114,8 +114,8 @@ class LoadSettings(Table):
             raise ValueError(f"users must be a multiple of {why}: {self.users} is none, {fits} is")
         if self.workers.tasks and self.processes > max(1, self.workers.cpu // 1024):
             raise ValueError(
-                f"{self.processes} processes need {self.processes} vCPU in each task: workers.cpu is {self.workers.cpu}, "
-                f"{self.processes * 1024} does"
+                f"{self.processes} processes need {self.processes} vCPU in each task: workers.cpu is "
+                f"{self.workers.cpu}, {self.processes * 1024} does"
             )
         if self.max_duration < self.min_duration:
             raise ValueError(

@@ -69,6 +69,7 @@ class StagingStage:
                 "duration": shape.duration,
                 "processes": shape.processes,
                 "arrivals": shape.arrivals,
+                **({"workers": dict(self.load.workers)} if self.load.workers else {}),
                 "compared": compared if self.opponent else None,
             },
         }

@@ -62,6 +62,31 @@ class Contents:
     requirements: str = ""
     files: Sequence[str] = ()
 
+    def parts(self) -> list[Path]:
+        """Paths below `root` that are put in. Raises ConfigurationError for one that is not there, or not below it."""
+        alone = (self.root / self.locustfile.parent).resolve() == self.root.resolve()
+        parts = [self.locustfile if alone else self.locustfile.parent, *map(Path, self.files)]
+        for path in parts:
+            if path.is_absolute() or ".." in path.parts:
+                raise ConfigurationError(
+                    f"{path} is not below {self.root}, and cannot be put into the image of load.workers",
+                    hint="put it into the project, or load from this machine: load.workers.tasks = 0",
+                )
+            if not (self.root / path).exists():
+                raise ConfigurationError(
+                    f"no {self.root / path}", hint="mend load.workers.files in pipeline.toml"
+                )
+        return parts
+
+    def require(self) -> None:
+        """Raises ConfigurationError when something of it is missing."""
+        self.parts()
+        if self.requirements and not (self.root / self.requirements).is_file():
+            raise ConfigurationError(
+                f"no {self.root / self.requirements}",
+                hint="mend load.workers.requirements in pipeline.toml",
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class LoadImage:
@@ -109,42 +134,26 @@ class LoadImage:
 
     def _lay_out(self, context: Path) -> None:
         own = self.contents.requirements
+        self.contents.require()
         (context / "Dockerfile").write_text(_RECIPE.replace("{own}", _OWN if own else ""), "utf-8")
         (context / "requirements").mkdir()
         shutil.copyfile(_OURS / "requirements" / "load.txt", context / "requirements" / "load.txt")
         if own:
-            self._copy(self.contents.root / own, context / "requirements" / "own.txt", "requirements")
+            shutil.copyfile(self.contents.root / own, context / "requirements" / "own.txt")
         for module in modules(_OURS, _PROGRAMS):
             target = context / "onedigest" / module
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(_OURS / module, target)
-        for path in self._parts():
-            self._copy(self.contents.root / path, context / "project" / path, "files")
+        for path in self.contents.parts():
+            source, target = self.contents.root / path, context / "project" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=_PASSING, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(source, target)
         for path in context.rglob("*"):
             # The tasks run as another user, whatever the files' modes are here.
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-
-    def _parts(self) -> list[Path]:
-        locustfile = self.contents.locustfile
-        beside = locustfile.parent
-        alone = (self.contents.root / beside).resolve() == self.contents.root.resolve()
-        parts = [locustfile if alone else beside, *map(Path, self.contents.files)]
-        for path in parts:
-            if path.is_absolute() or ".." in path.parts:
-                raise ConfigurationError(
-                    f"{path} is not below {self.contents.root}, and cannot be put into the image of load.workers",
-                    hint="put it into the project, or load from this machine: load.workers.tasks = 0",
-                )
-        return parts
-
-    def _copy(self, source: Path, target: Path, key: str) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=_PASSING, dirs_exist_ok=True)
-        elif source.is_file():
-            shutil.copy2(source, target)
-        else:
-            raise ConfigurationError(f"no {source}", hint=f"mend load.workers.{key} in pipeline.toml")
 
 
 def modules(root: Path, programs: Iterable[str]) -> list[Path]:

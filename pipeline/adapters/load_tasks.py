@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +43,7 @@ class LoadTasks:
 
     service: EcsService
     family: str
-    size: LoadSize
+    size: Callable[[], LoadSize]
     grace: float = 5.0
     silence: float = 60.0
 
@@ -70,7 +70,7 @@ class LoadTasks:
         """The task definition, registered when the newest one of the family is another."""
         service = self.service
         live = service.task_definition(service.describe().task_definition)
-        wanted = load_definition(self.family, live, service.container, image, self.size, self.grace)
+        wanted = load_definition(self.family, live, service.container, image, self.size(), self.grace)
         try:
             newest = service.task_definition(self.family)
         except DeniedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,18 +57,33 @@ class Locust:
         Raises ConfigurationError when it is missing, does not import (with Locust's last lines) or has no User
         class, UnavailableError when Locust itself is not there.
         """
-        path = self._root / locustfile
-        if not path.is_file():
-            raise ConfigurationError(
-                f"no locustfile: {path}",
-                hint="create it, or set load.locustfile in pipeline.toml to where it is",
-            )
+        path = self._there(locustfile)
         try:
             finished = self._program.list_users(path, _CHECK)
         except subprocess.TimeoutExpired as error:
             hint = f"import it by hand: {self._program.python} {path}"
             raise ConfigurationError(f"{path} did not import within {_CHECK:.0f} s", hint=hint) from error
         self._read_list(path, finished.returncode, finished.stdout.decode("utf-8", "replace"))
+
+    def parse(self, locustfile: Path) -> None:
+        """Reads the locustfile without importing it: for one whose imports are not on this machine.
+
+        Raises ConfigurationError when it is missing, or is no Python.
+        """
+        path = self._there(locustfile)
+        try:
+            ast.parse(path.read_bytes(), str(path))
+        except (SyntaxError, ValueError) as error:
+            raise ConfigurationError(f"{path} does not import: {error}", hint=f"mend {path}") from error
+
+    def _there(self, locustfile: Path) -> Path:
+        path = self._root / locustfile
+        if not path.is_file():
+            raise ConfigurationError(
+                f"no locustfile: {path}",
+                hint="create it, or set load.locustfile in pipeline.toml to where it is",
+            )
+        return path
 
     def run(self, shape: LoadShape, base_url: str, directory: Path, progress: Progress) -> LoadSummary:
         """Offers the shape to `base_url`, and gives what was measured after the warm-up.
