@@ -94,11 +94,12 @@ class EcsLoad:
         gathering = Gathering(streams, shape, list(reached))
         progress.step(f"starting {self.count} task{'s' * (self.count > 1)} that load")
         with self.tasks.started(image, told, streams, progress.note) as crew:
-            self._await_ready(crew, gathering)
+            follower = Follower(crew, gathering, progress, enough)
+            self._await_ready(crew, follower)
             begin = self.orders.now() + HEADSTART
             self.orders.give(f"{token}/{begin}")
             _put_on_record(directory, image, crew, begin)
-            return self._followed(crew, gathering, Follower(crew, gathering, progress, enough), shape)
+            return self._followed(crew, gathering, follower, shape)
 
     def _told(self, shape: LoadShape, urls: Mapping[str, str], token: str) -> list[dict[str, Any]]:
         processes = shape.processes // self.count
@@ -118,23 +119,19 @@ class EcsLoad:
         }
         return [{**same, "first": number * processes} for number in range(self.count)]
 
-    def _await_ready(self, crew: Detachment, gathering: Gathering) -> None:
+    def _await_ready(self, crew: Detachment, follower: Follower) -> None:
         """Returns once every process has loaded the locustfile, and every task knows how its clock stands."""
 
         def look() -> bool | None:
-            ended = crew.ended()
-            gathering.read()
+            ready = follower.ready()
             known = all(task.story.offset is not None for task in crew.tasks)
-            return True if any(ended) or (known and gathering.ready) else None
+            return True if follower.lost or (known and ready) else None
 
         deadline = self.clock.monotonic() + self.start_timeout
-        ready = poll(look, _EVERY, deadline, self.clock)
-        now = self.clock.monotonic()
-        for task in crew.tasks:
-            if task.over(now):
-                raise task.undecided("it ended before it was ready")
-        if ready is None:
-            raise self._late(crew, gathering)
+        if poll(look, _EVERY, deadline, self.clock) is None:
+            raise self._late(crew, follower)
+        if follower.lost:
+            raise crew.task_of(follower.lost[0]).undecided("it ended before it was ready")
         for task in crew.tasks:
             offset = task.story.offset or 0.0
             if abs(offset) > BLOCK_SECONDS + task.story.within:
@@ -143,13 +140,12 @@ class EcsLoad:
                     f"{BLOCK_SECONDS:g} s"
                 )
 
-    def _late(self, crew: Detachment, gathering: Gathering) -> UndecidedError:
-        for process, record in enumerate(gathering.records, 1):
-            task = crew.task_of(process)
-            if not record.ready or task.story.offset is None:
-                what = "does not reach where orders come from" if record.ready else "was not ready"
+    def _late(self, crew: Detachment, follower: Follower) -> UndecidedError:
+        for task in crew.tasks:
+            if task.story.offset is None:
+                what = "does not reach where orders come from" if task.story.said else "was not ready"
                 return task.undecided(f"it {what} within {self.start_timeout:g} s")
-        raise AssertionError("all were ready")
+        return crew.task_of(follower.missing).undecided(f"it was not ready within {self.start_timeout:g} s")
 
     def _followed(
         self, crew: Detachment, gathering: Gathering, follower: Follower, shape: LoadShape
@@ -157,7 +153,7 @@ class EcsLoad:
         deadline = self.clock.monotonic() + shape.lead + shape.duration + self.tasks.grace + _SLACK
         try:
             ended = poll(follower.look, _EVERY, deadline, self.clock) is not None
-            fault = gathering.fault(asked=follower.asked)
+            fault = follower.lost or gathering.fault(asked=follower.asked)
         except RecordError as error:
             raise crew.tasks[0].undecided(f"a record is not in form ({error})") from error
         for task in crew.tasks:

@@ -74,6 +74,8 @@ class TaskStory:
         """Seconds by which its clock is ahead; None while it has not said."""
         self.within = 0.0
         self.done = False
+        self.said = False
+        """Whether anything came of it."""
         self._last_words: list[str] = []
 
     def read(self) -> bool:
@@ -82,6 +84,7 @@ class TaskStory:
         Raises ValueError, KeyError or TypeError for what is not in form, UnavailableError as `TaskLog.lines`.
         """
         lines = self._log.lines()
+        self.said = self.said or bool(lines)
         for line in lines:
             self._assembly.add(line)
         for message in self._assembly.take():

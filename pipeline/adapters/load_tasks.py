@@ -169,7 +169,9 @@ class Task:
 
     def over(self, now: float) -> bool:
         """Whether everything that it will tell has come, or was waited for."""
-        return self.story.done or (self.stopped_at is not None and now - self.stopped_at > _DRAIN)
+        if self.story.done or self.stopped_at is None or self.state is None:
+            return self.story.done
+        return self.state.stop_code == "TaskFailedToStart" or now - self.stopped_at > _DRAIN
 
     @property
     def fate(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.adapters.atomic_file import write_whole
 from pipeline.adapters.locust_following import Follower
 from pipeline.adapters.locust_gathering import Gathering, RecordError
-from pipeline.adapters.locust_process import Fleet, Program, plans_of, started
+from pipeline.adapters.locust_process import Program, plans_of, started
 from pipeline.adapters.locust_stream import Tail
 from pipeline.errors import ConfigurationError, UndecidedError
 from pipeline.model.load import LoadShape, LoadSummary, fitting_users
@@ -112,10 +112,10 @@ class Locust:
         gathering = Gathering([Tail(path) for path in load.streams], load.shape, list(load.urls))
         plans = plans_of(load.shape, load.urls, load.streams, load.start, self._grace)
         with started(self._program, plans, load.shape.locustfile, load.logs) as fleet:
-            self._begin(load, fleet, gathering)
             follower = Follower(fleet, gathering, progress, enough)
+            self._begin(load, follower)
             ended = poll(follower.look, _EVERY, self._deadline(load.shape), self._clock) is not None
-        fault = gathering.fault(asked=follower.asked)
+        fault = follower.lost or gathering.fault(asked=follower.asked)
         if not ended:
             number, text = fault or (1, "")
             fault = number, f"Locust did not end in time{': ' if text else ''}{text}"
@@ -123,21 +123,15 @@ class Locust:
             raise load.undecided(fault[1], fault[0])
         return gathering
 
-    def _begin(self, load: _Load, fleet: Fleet, gathering: Gathering) -> None:
+    def _begin(self, load: _Load, follower: Follower) -> None:
         """Gives several processes the moment of their common start, once all are there."""
         if load.start is None:
             return
-
-        def look() -> bool | None:
-            lost = any(fleet.ended())
-            gathering.read()
-            return True if lost or gathering.ready else None
-
         deadline = self._clock.monotonic() + self._slack
-        if poll(look, _EVERY, deadline, self._clock) is None:
-            late = next(n for n, record in enumerate(gathering.records, 1) if not record.ready)
-            raise load.undecided(f"it was not ready within {self._slack:g} s", late)
-        write_whole(load.start, str(self._clock.now().timestamp() + _HEADSTART).encode())
+        if poll(follower.ready, _EVERY, deadline, self._clock) is None:
+            raise load.undecided(f"it was not ready within {self._slack:g} s", follower.missing)
+        if not follower.lost:
+            write_whole(load.start, str(self._clock.now().timestamp() + _HEADSTART).encode())
 
     def _deadline(self, shape: LoadShape) -> float:
         return self._clock.monotonic() + shape.lead + shape.duration + self._grace + self._slack

@@ -32,20 +32,39 @@ class Follower:
         self._next = _ASKED_EVERY
         self.asked = False
         """Whether they were told to end early."""
+        self.lost: tuple[int, str] | None = None
+        """A process that ended without its record's end, by its number, and why: nothing is worth waiting for."""
+
+    @property
+    def missing(self) -> int:
+        """The number of the first process that is not ready."""
+        return next((n for n, record in enumerate(self._gathering.records, 1) if not record.ready), 1)
+
+    def ready(self) -> bool | None:
+        """True once all have loaded the locustfile, or one is lost."""
+        self._read()
+        return True if self.lost or self._gathering.ready else None
 
     def look(self) -> bool | None:
-        """True once all have ended, or one has without its record's end: there is nothing to wait for any more."""
-        # Asked before reading: what is in the file after the process has ended is all there will be.
-        ended = self._crew.ended()
-        if self._gathering.read():
+        """True once all have ended, or one is lost."""
+        ended, moved = self._read()
+        if moved:
             self._progress.share(*self._gathering.progress())
             self._ask()
-        lost = any(over and r.end is None for over, r in zip(ended, self._gathering.records, strict=True))
-        if not lost and not all(ended):
+        if self.lost:
+            return True
+        if not all(ended):
             return None
-        if not lost and self.asked:
+        if self.asked:
             self._progress.share(1.0, self._gathering.progress()[1])
         return True
+
+    def _read(self) -> tuple[Sequence[bool], bool]:
+        # Asked before reading: what is in the file after the process has ended is all there will be.
+        ended = self._crew.ended()
+        moved = self._gathering.read()
+        self.lost = self.lost or self._gathering.lost(ended)
+        return ended, moved
 
     def _ask(self) -> None:
         if self._enough is None or self.asked or self._gathering.ended:
