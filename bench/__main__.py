@@ -15,7 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("startup", "judge", "evidence")
-ON_REQUEST = ("gate_simulation", "sandbox", "local_cloud", "rollouts", "overhead", "kills", "contenders")
+ON_REQUEST = (
+    "gate_simulation",
+    "gate",
+    "sandbox",
+    "local_cloud",
+    "rollouts",
+    "overhead",
+    "kills",
+    "contenders",
+)
 
 
 def main(names: Sequence[str]) -> int:

@@ -19,13 +19,11 @@ from typing import Any, Protocol
 from pipeline.errors import PipelineError
 from pipeline.model.alone import candidate_metrics, judge_alone, judge_relative_limits, strictest
 from pipeline.model.baseline import Baseline
-from pipeline.model.comparison import compare
+from pipeline.model.comparison import compare_together
 from pipeline.model.comparison_facts import comparison_facts, relative_metrics
 from pipeline.model.digest import ImageRef
-from pipeline.model.histogram import Histogram
 from pipeline.model.limits import show
 from pipeline.model.load import (
-    QUANTILES,
     GeneratorLimits,
     LoadLimits,
     LoadShape,
@@ -34,7 +32,6 @@ from pipeline.model.load import (
     starved,
 )
 from pipeline.model.looks import Looks
-from pipeline.model.quantile_ratio import merged
 from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.side_by_side import conclude
 from pipeline.model.sides import Block, PairSummary, Side, Sides
@@ -176,22 +173,20 @@ class SideBySide:
         return self.generator.compare(shape, self.sides, self._directory("pair"), part, enough)
 
     def _alone(self) -> Sequence[Alone]:
-        first = self._round("", 0.7, 0.85)
+        """Candidate, then baseline; on suspicion baseline, then candidate, so that what drifts helps neither."""
+        first = Alone(self._run("candidate", "", 0.7), self._run("baseline", "", 0.775))
         if not first.judged(self.plan.rules).suspicious:
             return (first,)
         self.progress.note("alone the candidate looks much slower than production's digest: both once more")
-        return first, self._round("-again", 0.85, 1.0)
+        baseline = self._run("baseline", "-again", 0.85)
+        return first, Alone(self._run("candidate", "-again", 0.925), baseline)
 
-    def _round(self, suffix: str, start: float, end: float) -> Alone:
-        middle = (start + end) / 2
-        return Alone(
-            self._run("candidate", self.sides.candidate, suffix, (start, middle)),
-            self._run("baseline", self.sides.baseline, suffix, (middle, end)),
+    def _run(self, side: str, suffix: str, start: float) -> LoadSummary:
+        ours = side == Side.CANDIDATE.value
+        who, url = (
+            ("candidate", self.sides.candidate) if ours else ("production's digest", self.sides.baseline)
         )
-
-    def _run(self, side: str, url: str, suffix: str, share: tuple[float, float]) -> LoadSummary:
-        who = "candidate" if side == "candidate" else "production's digest"
-        part = _Part(self.progress, *share, before=f"{who} alone: ")
+        part = _Part(self.progress, start, start + 0.075, before=f"{who} alone: ")
         directory = self._directory(f"alone-{side}{suffix}")
         return self.generator.run(self.plan.alone, url, directory, part)
 
@@ -226,19 +221,13 @@ def told(blocks: Sequence[Block], rules: RelativeRules) -> str:
 
     The last quantile that is compared is told: the one that takes longest to be clear.
     """
-    for found in reversed(compare(blocks, rules).total.ratios):
-        label, ratio = found.finding.subject.what, found.ratio
-        ours, theirs = (_quantile(blocks, side, label) for side in Side)
-        if ratio is not None and ours and theirs:
-            sides = f"candidate {label} {show('p50_ms', ours)} · production {label} {show('p50_ms', theirs)}"
+    for found in reversed(compare_together(blocks, rules).ratios):
+        label, ratio, measured = found.finding.subject.what, found.ratio, found.measured
+        if ratio is not None:
+            ours, theirs = (show("p50_ms", ms) for ms in (measured.candidate_ms, measured.baseline_ms))
+            sides = f"candidate {label} {ours} · production {label} {theirs}"
             return f"{sides} · ratio {ratio.point:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
     return ""
-
-
-def _quantile(blocks: Sequence[Block], side: Side, label: str) -> float | None:
-    tallies = (block.candidate if side is Side.CANDIDATE else block.baseline for block in blocks)
-    whole = merged(tally.histogram.bins for each in tallies for tally in each.values())
-    return Histogram(whole).quantile(QUANTILES[label])
 
 
 @dataclass(slots=True)

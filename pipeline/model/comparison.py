@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.model.error_increase import Counts, error_increase, summed
@@ -27,7 +27,7 @@ from pipeline.model.load import QUANTILES
 from pipeline.model.quantile_ratio import PairedLatencies, merged
 from pipeline.model.relative_rules import ALL, MOST_DISTURBED, RelativeRules
 from pipeline.model.sides import Block, Tally
-from pipeline.model.steady_blocks import steady
+from pipeline.model.steady_blocks import Steadied, steady
 from pipeline.model.verdict import Outcome, Reason
 
 
@@ -126,14 +126,18 @@ class Comparison:
 def compare(blocks: Sequence[Block], rules: RelativeRules) -> Comparison:
     """Compares both sides in these blocks. Without requests every row is undecided; nothing is raised."""
     steadied = steady(blocks)
-    names = sorted({name for block in blocks for side in (block.candidate, block.baseline) for name in side})
-    corrected = 1 - (1 - rules.confidence) / max(1, len(names))
-    nothing = PairedLatencies(())
-    parts = {name: _Part.of(name, blocks, steadied.endpoints.get(name, nothing)) for name in names}
-    total = _row(_Part.together(steadied.total, parts.values(), len(blocks)), rules, rules.confidence)
-    endpoints = tuple(_row(part, rules, corrected) for part in parts.values())
+    parts = _parts(blocks, steadied)
+    corrected = 1 - (1 - rules.confidence) / max(1, len(parts))
+    total = _row(_together(steadied, parts, len(blocks)), rules, rules.confidence)
+    endpoints = tuple(_row(part, rules, corrected) for part in parts)
     used, dropped = steadied.used, steadied.dropped
     return Comparison(total, endpoints, len(blocks), used, dropped, rules.confidence, corrected)
+
+
+def compare_together(blocks: Sequence[Block], rules: RelativeRules) -> Row:
+    """What `compare` says of all requests together, for a third of the time it takes: to be shown while waiting."""
+    steadied = steady(blocks)
+    return _row(_together(steadied, _parts(blocks, steadied), len(blocks)), rules, rules.confidence)
 
 
 def weightiest(findings: Sequence[Finding]) -> Finding:
@@ -147,27 +151,38 @@ _NOTHING = Tally()
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a row is made of: latencies in the blocks that are used, counts and production's latencies in all."""
+    """What a row is made of: latencies in the blocks that are used, and counts and latencies of each side in all."""
 
     name: str
     latencies: PairedLatencies
-    candidate: Sequence[Counts]
-    baseline: Sequence[Counts]
-    theirs: Histogram
+    counts: tuple[Sequence[Counts], Sequence[Counts]]
+    whole: tuple[Histogram, Histogram]
 
-    @classmethod
-    def of(cls, name: str, blocks: Sequence[Block], latencies: PairedLatencies) -> _Part:
-        mine = [block.candidate.get(name, _NOTHING) for block in blocks]
-        theirs = [block.baseline.get(name, _NOTHING) for block in blocks]
-        histogram = Histogram(merged(tally.histogram.bins for tally in theirs))
-        asked, of_them = ([(tally.requests, tally.failures) for tally in side] for side in (mine, theirs))
-        return cls(name, latencies, asked, of_them, histogram)
 
-    @classmethod
-    def together(cls, latencies: PairedLatencies, parts: Collection[_Part], blocks: int) -> _Part:
-        histogram = Histogram(merged(part.theirs.bins for part in parts))
-        mine = summed([part.candidate for part in parts], blocks)
-        return cls(ALL, latencies, mine, summed([part.baseline for part in parts], blocks), histogram)
+def _parts(blocks: Sequence[Block], steadied: Steadied) -> Sequence[_Part]:
+    """Every endpoint's, by name."""
+    names = sorted({name for block in blocks for side in (block.candidate, block.baseline) for name in side})
+    return [_part(name, blocks, steadied.endpoints.get(name, PairedLatencies(()))) for name in names]
+
+
+def _part(name: str, blocks: Sequence[Block], latencies: PairedLatencies) -> _Part:
+    mine = [block.candidate.get(name, _NOTHING) for block in blocks]
+    theirs = [block.baseline.get(name, _NOTHING) for block in blocks]
+    return _Part(name, latencies, (_counts(mine), _counts(theirs)), (_latencies(mine), _latencies(theirs)))
+
+
+def _together(steadied: Steadied, parts: Sequence[_Part], blocks: int) -> _Part:
+    mine, theirs = (summed([part.counts[side] for part in parts], blocks) for side in (0, 1))
+    whole = [Histogram(merged(part.whole[side].bins for part in parts)) for side in (0, 1)]
+    return _Part(ALL, steadied.total, (mine, theirs), (whole[0], whole[1]))
+
+
+def _counts(tallies: Sequence[Tally]) -> Sequence[Counts]:
+    return [(tally.requests, tally.failures) for tally in tallies]
+
+
+def _latencies(tallies: Sequence[Tally]) -> Histogram:
+    return Histogram(merged(tally.histogram.bins for tally in tallies))
 
 
 def _row(part: _Part, rules: RelativeRules, confidence: float) -> Row:
@@ -175,9 +190,9 @@ def _row(part: _Part, rules: RelativeRules, confidence: float) -> Row:
     ratios = []
     for label in rules.percentiles:
         share = QUANTILES[label]
-        ratio = part.latencies.ratio(share, confidence)
-        measured = Measured(ratio, samples, part.theirs.quantile(share) or 0.0)
+        mine, theirs = (whole.quantile(share) or 0.0 for whole in part.whole)
+        measured = Measured(part.latencies.ratio(share, confidence), samples, mine, theirs)
         ratios.append(judge_ratio(Subject(part.name, label, share), measured, rules, confidence))
-    increase = error_increase(part.candidate, part.baseline, confidence)
+    increase = error_increase(*part.counts, confidence)
     errors = judge_errors(Subject(part.name, ERRORS), increase, rules, confidence)
     return Row(part.name, tuple(ratios), errors)

@@ -47,12 +47,17 @@ def error_increase(
     correspondingly fewer, which widens the intervals. Without requests nothing is known: 0 to 1, and -1 to 1.
     """
     reach = normal_quantile(confidence)
-    mine, theirs = _share(candidate, reach), _share(baseline, reach)
+    clusters = _clustering(candidate), _clustering(baseline)
+    mine, theirs = (
+        _share(side, clustering, reach)
+        for side, clustering in zip((candidate, baseline), clusters, strict=True)
+    )
     low, high = -1.0, 1.0
     if mine.requests and theirs.requests:
-        low, high = difference_interval(
-            (mine.share, _effective(candidate)), (theirs.share, _effective(baseline)), reach
-        )
+        # A side that had no burst yet may have one as well as the other: so the candidate's only burst proves nothing.
+        most = max(clusters)
+        low, _ = difference_interval(_trials(mine, most), _trials(theirs, most), reach)
+        _, high = difference_interval(_trials(mine, clusters[0]), _trials(theirs, clusters[1]), reach)
     return ErrorIncrease(mine, theirs, mine.share - theirs.share, low, high)
 
 
@@ -66,20 +71,23 @@ def summed(parts: Sequence[Sequence[Counts]], blocks: int) -> Sequence[Counts]:
     return list(zip(requests, failures, strict=True))
 
 
-def _share(blocks: Sequence[Counts], reach: float) -> ErrorShare:
+def _share(blocks: Sequence[Counts], clustering: float, reach: float) -> ErrorShare:
     requests, failures = sum(n for n, _ in blocks), sum(f for _, f in blocks)
     if not requests:
         return ErrorShare(0, failures, 0.0, 1.0)
-    return ErrorShare(requests, failures, *score_interval(failures / requests, _effective(blocks), reach))
+    return ErrorShare(requests, failures, *score_interval(failures / requests, requests / clustering, reach))
 
 
-def _effective(blocks: Sequence[Counts]) -> float:
-    """How many independent requests tell as much as these."""
+def _trials(side: ErrorShare, clustering: float) -> tuple[float, float]:
+    return side.share, side.requests / clustering
+
+
+def _clustering(blocks: Sequence[Counts]) -> float:
+    """How many requests tell only as much as an independent one; 1 where failures are no more uneven than chance."""
     asked = [(n, f) for n, f in blocks if n]
     requests, failures = sum(n for n, _ in asked), sum(f for _, f in asked)
+    if len(asked) < 2 or not 0 < failures < requests:
+        return 1.0
     share = failures / requests
-    independent = share * (1 - share) * requests
-    if len(asked) < 2 or independent <= 0:
-        return requests
     seen = len(asked) / (len(asked) - 1) * math.fsum((f - share * n) ** 2 for n, f in asked)
-    return requests / max(1.0, seen / independent)
+    return max(1.0, seen / (share * (1 - share) * requests))

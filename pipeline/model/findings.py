@@ -59,17 +59,36 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class RatioFinding:
-    """What a quantile's ratio says; there is none where requests are too few to bound it.
+class Measured:
+    """A quantile on both sides: its ratio, and by itself in milliseconds over all blocks (0.0 without requests).
 
-    `samples`: requests in the blocks that were used, of the side that has fewer. `missing`: about how many more of
-    them it takes to decide; 0 where it is decided.
+    There is no ratio where requests are too few to bound it. `samples`: requests in the blocks that were used, of the
+    side that has fewer.
     """
 
-    finding: Finding
     ratio: QuantileRatio | None
     samples: int
+    candidate_ms: float
+    baseline_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class RatioFinding:
+    """What a quantile's ratio says. `missing`: about how many more samples it takes to decide; 0 where it is."""
+
+    finding: Finding
+    measured: Measured
     missing: int = 0
+
+    @property
+    def ratio(self) -> QuantileRatio | None:
+        """The ratio with its interval."""
+        return self.measured.ratio
+
+    @property
+    def samples(self) -> int:
+        """What it rests on."""
+        return self.measured.samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +99,6 @@ class ErrorFinding:
     increase: ErrorIncrease
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a ratio is judged by: samples as in `RatioFinding`, and the baseline's quantile in milliseconds."""
-
-    ratio: QuantileRatio | None
-    samples: int
-    baseline_ms: float
-
-
 def judge_ratio(
     subject: Subject, measured: Measured, rules: RelativeRules, confidence: float
 ) -> RatioFinding:
@@ -97,19 +107,19 @@ def judge_ratio(
     if ratio is None or samples < subject.fewest:
         missing = max(1, subject.fewest - samples)
         text = f"{subject.words} rests on {samples:,} requests a side, {subject.fewest:,} are needed"
-        return RatioFinding(_undecided(subject, text, _MORE), ratio, samples, missing)
+        return RatioFinding(_undecided(subject, text, _MORE), measured, missing)
     seen = _ratio_words(subject, ratio, confidence)
     if _slower(ratio, measured.baseline_ms, rules):
         text = f"{seen}, tolerated are {1 + rules.tolerance:.2f}"
         reason = Reason(text, _slower_remedy(subject))
         sure = ratio.low > SURELY_SLOWER
-        return RatioFinding(Finding(subject, Outcome.REFUSED, reason, sure), ratio, samples)
+        return RatioFinding(Finding(subject, Outcome.REFUSED, reason, sure), measured)
     excluded = _excluded(measured.baseline_ms, rules)
     if ratio.high < excluded:
-        return RatioFinding(Finding(subject, Outcome.PASSED, Reason(seen)), ratio, samples)
+        return RatioFinding(Finding(subject, Outcome.PASSED, Reason(seen)), measured)
     missing = _missing(ratio, samples, excluded)
     text = f"{seen}, and {excluded:.2f} × is not ruled out; about {missing:,} more requests a side would tell"
-    return RatioFinding(_undecided(subject, text, _MORE), ratio, samples, missing)
+    return RatioFinding(_undecided(subject, text, _MORE), measured, missing)
 
 
 def judge_errors(

@@ -206,7 +206,7 @@ def test_what_is_much_slower_alone_is_measured_once_more_and_then_refused(bench:
     result = bench.run()
     assert result.outcome is Outcome.REFUSED
     assert "alone is 3.0" in result.verdict.reasons[0].text
-    assert len(bench.load.ran) == 4
+    assert [url == BASELINE_URL for url in bench.load.ran] == [False, True, True, False]
     assert result.facts["comparison"]["solo_before"]["candidate"]["all"]["p50_ms"] == pytest.approx(
         60, rel=0.01
     )
