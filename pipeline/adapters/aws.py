@@ -106,7 +106,7 @@ class Aws:
         `target` names the call, as in `DynamoDB_20120810.GetItem`. Raises UnavailableError without a credential.
         """
         from botocore.auth import SigV4Auth  # noqa: PLC0415 – as boto3
-        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415 – as boto3
 
         meta = self.client(service).meta
         headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": target}
