@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import docker
+
 from tests.e2e.conftest import Copy, Done
 
 
@@ -23,7 +25,10 @@ def test_two_tasks_load_staging_and_are_gone_afterwards(changed: Copy, released:
     (told,) = (changed.root / ".pipeline" / "runs").glob("*/load/load-tasks.json")
     assert len(json.loads(told.read_text())["tasks"]) == 2
     assert len(list(told.parent.glob("locust-*.jsonl"))) == 2
-    assert not [name for name in changed.containers(kind="cloud") if name.endswith("-load")]
+    running = docker.from_env().containers.list(
+        filters={"label": f"dev.onedigest.cloud={changed.cloud()}"}, sparse=True
+    )
+    assert not [name for one in running for name in one.attrs["Names"] if name.endswith("-load")]
 
     again = changed.pipeline("--json", "run", "--until", "staging")
     assert again.stages["staging"]["reused"], "the same tasks, users and times are no other plan"
