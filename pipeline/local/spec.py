@@ -13,13 +13,21 @@ class LocalEnvironment:
 
     `health_path` is what the load balancer asks each task, `healthy_codes` the answers that count (an ALB matcher:
     "200" or "200-299"). `provision_key` is any text that changes when the environment's stack would (template and
-    parameters): `up` provisions again when it does.
+    parameters): `up` provisions again when it does. `region` is the one it is in, empty: the cloud's own; `tag` is the
+    environment that its stack's resources are tagged with, empty: its name.
     """
 
     name: str
     health_path: str = "/healthz"
     healthy_codes: str = "200"
     provision_key: str = ""
+    region: str = ""
+    tag: str = ""
+
+    @property
+    def environment(self) -> str:
+        """The environment it is, in whatever region."""
+        return self.tag or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,10 @@ class LocalSpec:
     environments: tuple[LocalEnvironment, ...]
     region: str = "us-east-1"
     port_base: int | None = None
+
+    def place(self, environment: LocalEnvironment) -> str:
+        """What tells an environment in a region from any other: `environment@region`."""
+        return f"{environment.environment}@{environment.region or self.region}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,7 @@ class Desired:
     """What an environment should run, recorded after each good rollout.
 
     `definition` has the keys that RegisterTaskDefinition takes (others are dropped); `count` is the desired count.
+    `environment` is the local name; `region` is empty for the cloud's own.
     """
 
     environment: str
@@ -86,6 +99,7 @@ class Desired:
     service: str
     definition: Mapping[str, Any]
     count: int
+    region: str = ""
 
     @property
     def image(self) -> str:

@@ -251,7 +251,10 @@ def test_an_existing_services_names_and_alarms_are_read() -> None:
 @pytest.mark.parametrize(
     ("load", "mistake"),
     [
-        ("users = 7", "users must be a multiple of twice the processes, half of the users a side: 7 is none, 8"),
+        (
+            "users = 7",
+            "users must be a multiple of twice the processes, half of the users a side: 7 is none, 8",
+        ),
         ("users = 9\nprocesses = 4", "9 is none, 8 is"),
         ('users = 9\nprocesses = 4\nbaseline = "none"', "a multiple of the processes: 9 is none, 8 is"),
         ('max_duration = "10s"', "max_duration (10 s) is shorter than min_duration (16 s)"),
