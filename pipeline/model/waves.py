@@ -169,20 +169,34 @@ _NOBODY_KNOWS = (
 
 def reasons_of(parts: Mapping[str, Part], end: End) -> tuple[Reason, ...]:
     """What to tell: one line on all of it, then region by region what serves there and why."""
-    counted = Counter(part.fate for part in parts.values())
-    if end.outcome is Outcome.PASSED:
-        head = Reason(f"all {len(parts)} regions run it, healthy and verified")
-    else:
-        said = [f"{number} {_SERVES[fate].partition(',')[0]}" for fate, number in counted.items()]
-        head = Reason(f"not all {len(parts)} regions run it: {'; '.join(said)}", _NEXT.get(end.word, ""))
-    return (head, *(reason for name, part in parts.items() for reason in _told(name, part)))
+    return (_head(parts, end), *(reason for name, part in parts.items() for reason in _told(name, part)))
 
+
+def _head(parts: Mapping[str, Part], end: End) -> Reason:
+    if end.outcome is Outcome.PASSED:
+        return Reason(f"all {len(parts)} regions run it, healthy and verified")
+    served = [name for name, part in parts.items() if part.fate is Fate.SUCCEEDED]
+    fine = {Fate.SUCCEEDED, Fate.WAITING, Fate.PUT_BACK, Fate.EMPTIED}
+    failed = [name for name, part in parts.items() if part.fate not in fine]
+    then = _THEN.get(end.word, "what serves where is said below").format(", ".join(served) or "no region")
+    return Reason(
+        f"{', '.join(failed) or 'no region'} did not come to run it; {then}", _NEXT.get(end.word, "")
+    )
+
+
+_THEN: Mapping[str, str] = {
+    "rolled_back": "every region runs what it ran before",
+    "failed_first": "nothing ran before, and what was begun stands at zero",
+    "before_failed": "every region runs what it ran",
+    "not_done": "nothing was changed anywhere",
+    "stopped": "{0} run it and are left so",
+}
 
 _NEXT: Mapping[str, str] = {
-    "stopped": "regions differ: to go on, mend what failed and promote the same digest again; to go back everywhere, "
-    "run the rollback command",
+    "stopped": "to go on, mend what failed and promote the same digest again; to go back everywhere, run the rollback "
+    "command",
     "detached": "run the same command again: it finds every region as it is then, and goes on",
-    "not_done": "nothing was changed anywhere; mend that, then run the same command again",
+    "not_done": "mend that, then run the same command again",
 }
 
 
