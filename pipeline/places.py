@@ -96,8 +96,7 @@ class Place:
     def shape(self) -> Mapping[str, Any]:
         """What of the settings makes another plan, as JSON values."""
         return {
-            **self.own.model_dump(mode="json", exclude=_REACH),
-            **self.own.model_dump(mode="json", include=_REGIONS, exclude_defaults=True),
+            **_shape(self.own),
             "app": self.settings.app.model_dump(
                 mode="json", include={"environment", "port", "live", "version"}
             ),
@@ -232,12 +231,10 @@ class Place:
             )
         try:
             service = self.service
-            definition = service.task_definition(result.task_definition)
-            count = service.describe().desired
+            definition, count = service.task_definition(result.task_definition), service.describe().desired
             name = local_name(self.settings, self.name, self.region)
-            self.cloud.settled(
-                Desired(name, service.cluster, service.service, definition, count, self.region)
-            )
+            where = (name, service.cluster, service.service)
+            self.cloud.settled(Desired(*where, definition, count, self.region))
         except PipelineError as error:
             say(f"the cloud was not told that {image.digest.short} runs on {self.name} now: {error.message}")
 
@@ -264,6 +261,11 @@ def _definition_of(service: EcsService, subject: Digest, arn: str) -> str:
     except ConfigurationError:
         return ""
     return arn if digest_in(definition, service.container) == subject else ""
+
+
+def _shape(own: EnvironmentSettings) -> dict[str, Any]:
+    regions = own.model_dump(mode="json", include=_REGIONS, exclude_defaults=True)
+    return {**own.model_dump(mode="json", exclude=_REACH), **regions}
 
 
 def _policy(told: RolloutSettings, lingers: float) -> RolloutPolicy:

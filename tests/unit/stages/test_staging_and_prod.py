@@ -148,7 +148,7 @@ class World:
         result: RolloutResult = rollout.deploy(image, spec, progress)
         return result
 
-    def environment(self, name: str) -> Environment:
+    def environment(self, name: str, region: str = "") -> Environment:
         return Environment(
             name,
             "app",
@@ -164,6 +164,7 @@ class World:
             self.deliver,
             lambda: self.recorded,
             self.foresee,
+            region,
         )
 
 
