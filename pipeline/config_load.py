@@ -9,10 +9,11 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from pipeline.config_values import AS_WRITTEN, Seconds
 from pipeline.model.load import LoadShape, fitting_users
+from pipeline.model.relative_rules import RelativeRules
 
 _ORDER = ("p50", "p95", "p99")
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Percentile = Literal["p50", "p95", "p99"]
 
 
@@ -80,8 +81,8 @@ class LoadSettings(Table):
     warmup: Seconds = 5.0
     duration: Seconds = 20.0
     baseline: Literal["prod", "none"] = "prod"
-    min_duration: Seconds = 16.0
-    max_duration: Seconds = 64.0
+    min_duration: Annotated[Seconds, Field(gt=0)] = 16.0
+    max_duration: Annotated[Seconds, Field(gt=0)] = 64.0
     every: Annotated[Seconds, Field(gt=0)] = 8.0
     solo: Annotated[Seconds, Field(gt=0)] = 10.0
     relative: RelativeSettings = RelativeSettings()
@@ -105,6 +106,18 @@ class LoadSettings(Table):
     def compares(self) -> bool:
         """Whether there is a baseline."""
         return self.baseline != "none"
+
+    @property
+    def rules(self) -> RelativeRules:
+        """What the sides are compared by."""
+        return RelativeRules(
+            **self.relative.model_dump(),
+            max_error_increase=self.errors.max_increase,
+            exclude_errors=self.errors.exclude,
+            min_duration=self.min_duration,
+            every=self.every,
+            max_duration=self.max_duration,
+        )
 
     @property
     def shape(self) -> LoadShape:

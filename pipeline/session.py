@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.adapters.lease import DynamoLease
 from pipeline.adapters.log_lines import ServiceLog
 from pipeline.adapters.process import Processes
 from pipeline.adapters.table import Table
+from pipeline.baseline import BaselineService, Left
 from pipeline.clouds import Cloud, table_name
 from pipeline.config import Settings
 from pipeline.errors import PipelineError
@@ -160,11 +161,18 @@ class Session:
 
     def preview(self, name: str, image: ImageRef | None, region: str = "") -> Preview:
         """What a rollout of the image would meet and do in the environment; None: what any would meet."""
-        return make_place(self, name, region).preview(image)
+        preview = make_place(self, name, region).preview(image)
+        if name != "staging":
+            return preview
+        return replace(preview, checks=(*preview.checks, *make_baseline(self).checks()))
 
     def previews(self, name: str, image: ImageRef) -> Mapping[str, Preview]:
         """What a rollout of the image would meet and do in each region of the environment."""
         return {region: self.preview(name, image, region) for region in self.regions(name)}
+
+    def beside(self) -> Left | None:
+        """What runs beside staging now, None where nothing does."""
+        return make_baseline(self).left()
 
     def between(self, older: str, newer: str) -> tuple[Sequence[str], Sequence[str]] | tuple[None, None]:
         """Commits that `newer` has and `older` has not, and the other way round; None where git does not know both."""
@@ -234,6 +242,12 @@ def make_place(session: Session, name: str, region: str = "", **more: Any) -> Pl
 def make_places(session: Session, name: str) -> Sequence[Place]:
     """An environment in each of its regions."""
     return [make_place(session, name, region) for region in regions_of(session.settings, name)]
+
+
+def make_baseline(session: Session) -> BaselineService:
+    """What a candidate on staging is compared with."""
+    prod, *others = make_places(session, "prod")
+    return BaselineService(make_place(session, "staging"), prod, tuple(others))
 
 
 def make_logbook(session: Session, name: str) -> Logbook:

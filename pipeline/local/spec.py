@@ -13,14 +13,16 @@ class LocalEnvironment:
 
     `health_path` is what the load balancer asks each task, `healthy_codes` the answers that count (an ALB matcher:
     "200" or "200-299"). `provision_key` is any text that changes when the environment's stack would (template and
-    parameters): `up` provisions again when it does. `region` is the one it is in, empty: the cloud's own; `tag` is the
-    environment that its stack's resources are tagged with, empty: its name.
+    parameters): `up` provisions again when it does. `beside` is another environment, whose database this one shares;
+    what runs here is then there for a while only: it is not kept, nor brought back. `region` is the one it is in,
+    empty: the cloud's own; `tag` is the environment that its stack's resources are tagged with, empty: its name.
     """
 
     name: str
     health_path: str = "/healthz"
     healthy_codes: str = "200"
     provision_key: str = ""
+    beside: str = ""
     region: str = ""
     tag: str = ""
 

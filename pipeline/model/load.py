@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.model.histogram import Histogram
+from pipeline.model.intervals import score_interval
 from pipeline.model.limits import Breach, Limit, breaches, metric_name, number, show, split_metric
 from pipeline.model.verdict import Outcome, Reason, Verdict, combine
 
@@ -155,7 +156,7 @@ def judge_load(summary: LoadSummary, limits: LoadLimits, generator: GeneratorLim
         *_unsound(summary),
         *_unlimited(limits),
         *_broken(summary, limits),
-        *_starved(summary.generator, generator),
+        *starved(summary.generator, generator),
     ]
     if not found:
         return Verdict(_GATE, Outcome.PASSED, (Reason(headline(summary)),))
@@ -224,10 +225,7 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     """The 99 % score interval of a share. Raises ValueError unless 0 <= hits <= trials and trials > 0."""
     if not 0 <= hits <= trials or trials <= 0:
         raise ValueError(f"no share: {hits} of {trials}")
-    share, spread = hits / trials, _Z * _Z / trials
-    middle = share + spread / 2
-    half = _Z * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
-    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+    return score_interval(hits / trials, trials, _Z)
 
 
 def fitting_users(users: int, processes: int, sides: int = 2) -> int:
@@ -367,7 +365,8 @@ def _weigh_few(metric: str, share: float, bound: float, endpoint: EndpointSummar
     )
 
 
-def _starved(health: GeneratorHealth, limits: GeneratorLimits) -> Iterator[Verdict]:
+def starved(health: GeneratorHealth, limits: GeneratorLimits) -> Iterator[Verdict]:
+    """Everything by which the generator may have been the bottleneck, each undecided by itself."""
     most, least = "at most", "at least"
     figures = (
         ("used", health.cpu_share, "of a core", most, limits.max_cpu),

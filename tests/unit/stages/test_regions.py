@@ -28,8 +28,8 @@ from stages.deployment import Deployed
 from stages.prod import ProdStage
 from stages.regions import Regions
 from stages.rollback import RollbackStage
+from tests.fakes.environment import CANDIDATE, IMAGE, FakeRollout, World
 from tests.fakes.load import RecordedProgress
-from tests.unit.stages.test_staging_and_prod import CANDIDATE, IMAGE, FakeRollout, World
 
 WAVES = (("eu",), ("us", "ap"))
 
