@@ -24,6 +24,7 @@ ON_REQUEST = (
     "overhead",
     "kills",
     "contenders",
+    "fleet",
 )
 
 

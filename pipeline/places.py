@@ -55,7 +55,8 @@ class Place:
     """An environment by `name`, in a `region`. `wait` is for how many seconds whoever holds its lease is waited for.
 
     `ancestry` compares commits; `older` is somebody's decision to let an older image in. A rollout waits by `clock`,
-    and is watched for `lingers` seconds beyond its bake. Nothing is asked of the cloud beforehand.
+    and is watched for `lingers` seconds beyond its bake; it begins `after` so many seconds of other rollouts. Nothing
+    is asked of the cloud beforehand.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Place:
     older: Override | None = None
     clock: Clock = field(default_factory=SystemClock)
     lingers: float = 0.0
+    after: Callable[[], float] = lambda: 0.0
 
     @cached_property
     def aws(self) -> Aws:
@@ -158,6 +160,7 @@ class Place:
             stay_up=self.own.rollout.bake + self.lingers,
             first=self.own.desired,
             before=" ".join(before.command) if before else "",
+            after=self.after(),
         )
         account = Account(self.aws, service.cluster, service.service, service.container)
         look = Preflight(service, account, wish, SystemClock().now).look
@@ -223,12 +226,7 @@ class Place:
 
     def settled(self, image: ImageRef, result: RolloutResult, say: Say) -> None:
         """Tells the cloud what runs here from now on, and keeps the image from expiring."""
-        try:
-            self.records.protect(self.name, image)
-        except PipelineError as error:
-            say(
-                f"{image.digest.short} got no promoted-{self.name} tag, a lifecycle rule may expire it: {error.message}"
-            )
+        _protect(self.records, self.name, image, say)
         try:
             service = self.service
             definition, count = service.task_definition(result.task_definition), service.describe().desired
@@ -251,6 +249,15 @@ class Place:
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
         return self.records.delivered(self.name, self.region, image, say)
+
+
+def _protect(records: Records, name: str, image: ImageRef, say: Say) -> None:
+    try:
+        records.protect(name, image)
+    except PipelineError as error:
+        say(
+            f"{image.digest.short} got no promoted-{name} tag, a lifecycle rule may expire it: {error.message}"
+        )
 
 
 def _definition_of(service: EcsService, subject: Digest, arn: str) -> str:

@@ -6,10 +6,10 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from pipeline.gates import load_limits
 from pipeline.model.digest import ImageRef
 from pipeline.model.evidence import Evidence
 from pipeline.model.load import GeneratorLimits
-from pipeline.model.waves import OnFailure
+from pipeline.model.waves import OnFailure, Waves
 from pipeline.places import Place
-from pipeline.ports import IntegrationSandbox, Progress, Stage
+from pipeline.ports import Candidate, IntegrationSandbox, Progress, Say, Stage
 from pipeline.reach import waves_of
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 from pipeline.session import Asked, Session, make_baseline, make_logbook, make_place, make_places
@@ -207,25 +207,33 @@ def make_target(session: Session, name: str, *, lingers: bool = True) -> Target:
     waves, own = waves_of(session.settings, name), session.settings.environments[name]
     if not isinstance(own, ProductionSettings) or sum(map(len, waves)) == 1:
         return make_environment(session, name)
-    interrupted = threading.Event()
-    clock = InterruptibleClock(interrupted)
-    last = waves[-1]
-    environments = {
-        region: _environment(
-            session,
-            make_place(
-                session,
-                name,
-                region,
-                clock=clock,
-                lingers=own.wave_bake if lingers and wave is not last else 0.0,
-            ),
-        )
-        for wave in waves
-        for region in wave
-    }
+    interrupted, expected = threading.Event(), dict[str, float]()
+    environments = {}
+    for number, wave in enumerate(waves):
+        linger = own.wave_bake if lingers and number + 1 < len(waves) else 0.0
+        for region in wave:
+            more = {
+                "clock": InterruptibleClock(interrupted),
+                "lingers": linger,
+                "after": partial(_until, waves[:number], expected),
+            }
+            place = make_place(session, name, region, **more)
+            one = _environment(session, place)
+            environments[region] = replace(one, foreseen=partial(_foreseen, place, expected))
     kept = make_logbook(session, name).keep
     return Regions(environments, waves, OnFailure(own.on_failure), kept, interrupted.set)
+
+
+def _foreseen(place: Place, expected: dict[str, float], candidate: Candidate, say: Say) -> Mapping[str, Any]:
+    """As `Place.foreseen`; how long it may take is put into `expected`, for the regions after it."""
+    facts = place.foreseen(candidate, say)
+    expected[place.region] = float(facts.get("predicted", {}).get("at_most_s") or 0.0)
+    return facts
+
+
+def _until(earlier: Waves, expected: Mapping[str, float]) -> float:
+    """Seconds until all earlier waves are over at the latest, as far as that was foreseen."""
+    return sum(max(expected.get(region, 0.0) for region in wave) for wave in earlier)
 
 
 def make_environment(session: Session, name: str) -> Environment:
