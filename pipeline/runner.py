@@ -144,7 +144,7 @@ class Runner:
             self.observer.end(report)
             if report.outcome is not Outcome.PASSED:
                 break
-        return RunReport(self.run_id, tuple(reports), candidate.image)
+        return RunReport(self.run_id, tuple(reports), candidate.image, candidate.source.commit)
 
     def roll_back(self, stage: Stage, candidate: Candidate, policy: GatePolicy) -> RunReport:
         """Runs a rollback's stage, where `policy` (that of the environment's gate) lets it go back to the candidate."""
@@ -156,7 +156,7 @@ class Runner:
         except PipelineError as error:
             report = self._undecided(stage, started, error)
         self.observer.end(report)
-        return RunReport(self.run_id, (report,), candidate.image)
+        return RunReport(self.run_id, (report,), candidate.image, candidate.source.commit)
 
     def _rolled_back(
         self, stage: Stage, candidate: Candidate, policy: GatePolicy, started: datetime, progress: Progress
@@ -282,6 +282,7 @@ class Runner:
             facts=statement.facts,
             metrics=statement.metrics,
             evidence=evidence.id,
+            inputs=statement.inputs,
         )
         return report, known
 
@@ -300,13 +301,14 @@ class Runner:
         if candidate.image is None:
             return report
         try:
-            evidence = self.evidence.attach(candidate.image, _statement(self, report, attempt))
+            statement = _statement(self, report, attempt)
+            evidence = self.evidence.attach(candidate.image, statement)
             if report.name == "build" and report.outcome is Outcome.PASSED:
                 self.builds.remember(attempt.plan, candidate.image)
         except PipelineError as error:
             reasons = (*report.reasons, Reason(f"not recorded: {error.message}", error.hint))
             return replace(report, outcome=Outcome.UNDECIDED, reasons=reasons, error_code=error.exit_code)
-        return replace(report, evidence=evidence)
+        return replace(report, evidence=evidence, inputs=statement.inputs)
 
 
 def _facts_of(judgement: Judgement) -> Mapping[str, Any]:

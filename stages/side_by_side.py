@@ -19,14 +19,23 @@ from typing import Any, Protocol
 from pipeline.errors import PipelineError
 from pipeline.model.alone import candidate_metrics, judge_alone, judge_relative_limits, strictest
 from pipeline.model.baseline import Baseline
-from pipeline.model.comparison import Comparison, compare
+from pipeline.model.comparison import compare_together
 from pipeline.model.comparison_facts import comparison_facts, relative_metrics
 from pipeline.model.digest import ImageRef
-from pipeline.model.load import GeneratorLimits, LoadLimits, LoadShape, LoadSummary, facts_of, starved
+from pipeline.model.limits import show
+from pipeline.model.load import (
+    GeneratorLimits,
+    LoadLimits,
+    LoadShape,
+    LoadSummary,
+    facts_of,
+    health_of,
+    starved,
+)
 from pipeline.model.looks import Looks
 from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.side_by_side import conclude
-from pipeline.model.sides import Block, PairSummary, Sides
+from pipeline.model.sides import Block, PairSummary, Side, Sides
 from pipeline.model.solo import Solo, conclude_solo, judge_solo
 from pipeline.model.stored_blocks import blocks_to_json
 from pipeline.model.verdict import Outcome, Verdict
@@ -36,7 +45,7 @@ from pipeline.rollout import RolloutResult
 BLOCKS = "blocks.json.gz"
 """The file with what was measured side by side, within the run's folder `load`."""
 
-_SHORT_WARMUP = 5.0
+_SHORT_WARMUP = 2.0
 _SKIPPED = "refused side by side already"
 
 
@@ -134,7 +143,7 @@ class SideBySide:
         looks = Looks(self.plan.rules)
         pair = self._pair(looks)
         verdict = conclude(looks, pair, self.plan.generator)
-        facts = comparison_facts(looks, pair.blocks)
+        facts = comparison_facts(looks, pair.blocks) | {"generator": health_of(pair.generator)}
         rounds: Sequence[Alone] = ()
         if verdict.outcome is not Outcome.REFUSED:
             rounds = self._alone()
@@ -157,28 +166,26 @@ class SideBySide:
 
         def enough(blocks: Sequence[Block], seconds: float) -> bool:
             done = looks.look(blocks, seconds)
-            part.text = told(compare(blocks, self.plan.rules)) or part.text
+            part.text = told(blocks, self.plan.rules) or part.text
             return done
 
         return self.generator.compare(shape, self.sides, self._directory("pair"), part, enough)
 
     def _alone(self) -> Sequence[Alone]:
-        first = self._round("", 0.7, 0.85)
+        """Candidate, then baseline; on suspicion baseline, then candidate, so that what drifts helps neither."""
+        first = Alone(self._run("candidate", "", 0.7), self._run("baseline", "", 0.775))
         if not first.judged(self.plan.rules).suspicious:
             return (first,)
         self.progress.note("alone the candidate looks much slower than production's digest: both once more")
-        return first, self._round("-again", 0.85, 1.0)
+        baseline = self._run("baseline", "-again", 0.85)
+        return first, Alone(self._run("candidate", "-again", 0.925), baseline)
 
-    def _round(self, suffix: str, start: float, end: float) -> Alone:
-        middle = (start + end) / 2
-        return Alone(
-            self._run("candidate", self.sides.candidate, suffix, (start, middle)),
-            self._run("baseline", self.sides.baseline, suffix, (middle, end)),
+    def _run(self, side: str, suffix: str, start: float) -> LoadSummary:
+        ours = side == Side.CANDIDATE.value
+        who, url = (
+            ("candidate", self.sides.candidate) if ours else ("production's digest", self.sides.baseline)
         )
-
-    def _run(self, side: str, url: str, suffix: str, share: tuple[float, float]) -> LoadSummary:
-        who = "candidate" if side == "candidate" else "production's digest"
-        part = _Part(self.progress, *share, before=f"{who} alone: ")
+        part = _Part(self.progress, start, start + 0.075, before=f"{who} alone: ")
         directory = self._directory(f"alone-{side}{suffix}")
         return self.generator.run(self.plan.alone, url, directory, part)
 
@@ -208,12 +215,17 @@ class SideBySide:
         return directory
 
 
-def told(comparison: Comparison) -> str:
-    """The comparison so far in one line, for people who wait; empty while there are too few requests for one."""
-    for found in reversed(comparison.total.ratios):
-        if found.ratio is not None:
-            ratio, label = found.ratio, found.finding.subject.what
-            return f"{label} ratio {ratio.point:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
+def told(blocks: Sequence[Block], rules: RelativeRules) -> str:
+    """The comparison so far in one line, for people who wait; empty while there are too few requests for one.
+
+    The last quantile that is compared is told: the one that takes longest to be clear.
+    """
+    for found in reversed(compare_together(blocks, rules).ratios):
+        label, ratio, measured = found.finding.subject.what, found.ratio, found.measured
+        if ratio is not None:
+            ours, theirs = (show("p50_ms", ms) for ms in (measured.candidate_ms, measured.baseline_ms))
+            sides = f"candidate {label} {ours} · production {label} {theirs}"
+            return f"{sides} · ratio {ratio.point:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
     return ""
 
 

@@ -97,10 +97,10 @@ class Locust:
         gathering = Gathering([Tail(path) for path in load.streams], load.shape, list(load.urls))
         plans = plans_of(load.shape, load.urls, load.streams, load.start, self._grace)
         with started(self._program, plans, load.shape.locustfile, load.logs) as fleet:
-            self._begin(load, fleet, gathering)
             follower = _Follower(fleet, gathering, progress, enough)
+            self._begin(load, follower)
             ended = poll(follower.look, _EVERY, self._deadline(load.shape), self._clock) is not None
-        fault = gathering.fault(asked=follower.asked)
+        fault = follower.lost or gathering.fault(asked=follower.asked)
         if not ended:
             number, text = fault or (1, "")
             fault = number, f"Locust did not end in time{': ' if text else ''}{text}"
@@ -108,21 +108,15 @@ class Locust:
             raise load.undecided(fault[1], fault[0])
         return gathering
 
-    def _begin(self, load: _Load, fleet: Fleet, gathering: Gathering) -> None:
+    def _begin(self, load: _Load, follower: _Follower) -> None:
         """Gives several processes the moment of their common start, once all are there."""
         if load.start is None:
             return
-
-        def look() -> bool | None:
-            lost = any(fleet.ended())
-            gathering.read()
-            return True if lost or gathering.ready else None
-
         deadline = self._clock.monotonic() + self._slack
-        if poll(look, _EVERY, deadline, self._clock) is None:
-            late = next(n for n, record in enumerate(gathering.records, 1) if not record.ready)
-            raise load.undecided(f"it was not ready within {self._slack:g} s", late)
-        write_whole(load.start, str(self._clock.now().timestamp() + _HEADSTART).encode())
+        if poll(follower.ready, _EVERY, deadline, self._clock) is None:
+            raise load.undecided(f"it was not ready within {self._slack:g} s", follower.missing)
+        if not follower.lost:
+            write_whole(load.start, str(self._clock.now().timestamp() + _HEADSTART).encode())
 
     def _deadline(self, shape: LoadShape) -> float:
         return self._clock.monotonic() + shape.lead + shape.duration + self._grace + self._slack
@@ -195,20 +189,39 @@ class _Follower:
         self._next = _ASKED_EVERY
         self.asked = False
         """Whether they were told to end early."""
+        self.lost: tuple[int, str] | None = None
+        """A process that ended without its record's end, by its number, and why: nothing is worth waiting for."""
+
+    @property
+    def missing(self) -> int:
+        """The number of the first process that is not ready."""
+        return next((n for n, record in enumerate(self._gathering.records, 1) if not record.ready), 1)
+
+    def ready(self) -> bool | None:
+        """True once all have loaded the locustfile, or one is lost."""
+        self._read()
+        return True if self.lost or self._gathering.ready else None
 
     def look(self) -> bool | None:
-        """True once all have ended, or one has without its record's end: there is nothing to wait for any more."""
-        # Asked before reading: what is in the file after the process has ended is all there will be.
-        ended = self._fleet.ended()
-        if self._gathering.read():
+        """True once all have ended, or one is lost."""
+        ended, moved = self._read()
+        if moved:
             self._progress.share(*self._gathering.progress())
             self._ask()
-        lost = any(over and r.end is None for over, r in zip(ended, self._gathering.records, strict=True))
-        if not lost and not all(ended):
+        if self.lost:
+            return True
+        if not all(ended):
             return None
-        if not lost and self.asked:
+        if self.asked:
             self._progress.share(1.0, self._gathering.progress()[1])
         return True
+
+    def _read(self) -> tuple[Sequence[bool], bool]:
+        # Asked before reading: what is in the file after the process has ended is all there will be.
+        ended = self._fleet.ended()
+        moved = self._gathering.read()
+        self.lost = self.lost or self._gathering.lost(ended)
+        return ended, moved
 
     def _ask(self) -> None:
         if self._enough is None or self.asked or self._gathering.ended:

@@ -125,6 +125,13 @@ class Gathering:
             return None
         return 1, f"not one request was answered or failed within {self._measured():g} s"
 
+    def lost(self, ended: Sequence[bool]) -> tuple[int, str] | None:
+        """The number of a process that runs no more, and why its record is not whole; None while there is none."""
+        for number, (over, record) in enumerate(zip(ended, self.records, strict=True), 1):
+            if over and record.end is None:
+                return number, record.fault(self._shape)
+        return None
+
     @_in_form
     def summary(self) -> LoadSummary:
         """What a load on one side gave, once there is no fault."""

@@ -37,14 +37,15 @@ class Run:
 
     def __init__(self, plan: Mapping[str, Any], recorder: Recorder, arrivals: Arrivals | None) -> None:
         self._plan, self._recorder, self._arrivals = plan, recorder, arrivals
-        self._going: gevent.Greenlet | None = None
+        self._begun = False
         self._told = gevent.event.Event()
 
     def begin(self, environment: Environment, **_: Any) -> None:
         """Locust is about to start the users."""
         self._recorder.begin(self._start())
         gevent.spawn(self._watch_lag)
-        self._going = gevent.spawn(self._guarded, environment)
+        gevent.spawn(self._guarded, environment)
+        self._begun = True
 
     def request(self, **event: Any) -> None:
         """Locust has an answer, or knows that there is none."""
@@ -60,12 +61,12 @@ class Run:
         self._recorder.task_failed(locust_sides.party_of(user), user, exception)
 
     def end_early(self, then: Callable[[], None]) -> None:
-        """Closes the record before Locust ends; at once when it is asked again."""
-        if self._going is not None and not self._told.is_set():
+        """Closes the record, after which Locust ends; at once where there is none yet, and when it is asked again."""
+        if self._begun and not self._told.is_set():
             self._recorder.close_early()
             self._told.set()
-            self._going.join()
-        then()
+        else:
+            then()
 
     def _start(self) -> float:
         """When the load begins: now, or the moment that the file `start` will hold, for all processes the same."""

@@ -23,9 +23,8 @@ def finish(
     environment: str = "",
 ) -> int:
     """Writes the run's records, says where they are, answers, and returns the exit code."""
-    document = describe(report, command, environment)
-    document["report"] = str(session.keep(document))
-    for line in session.closing_lines(report):
+    document = session.keep(describe(report, command, environment))
+    for line in session.closing_lines(report, document["report"]):
         terminal.say(line)
     terminal.answer(answer, document)
     return report.exit_code
@@ -40,6 +39,7 @@ def describe(report: RunReport, command: str, environment: str = "") -> dict[str
         "run_id": report.run_id,
         "digest": str(report.image.digest) if report.image else "",
         "image": str(report.image) if report.image else "",
+        "commit": report.commit,
         "environment": environment,
         "stages": [_stage(stage) for stage in report.stages],
     }
@@ -96,4 +96,5 @@ def _stage(stage: StageReport) -> dict[str, Any]:
         "facts": dict(stage.facts),
         "metrics": dict(stage.metrics),
         "evidence": stage.evidence,
+        "inputs": dict(stage.inputs),
     }

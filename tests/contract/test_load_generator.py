@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.locust import Locust
 from pipeline.errors import ConfigurationError, UndecidedError
 from pipeline.model.load import LoadShape
+from pipeline.model.sides import BLOCK_SECONDS, Block, Sides
 from pipeline.ports import LoadGenerator
 from tests.fakes.load import FakeLoad, Measured, RecordedProgress
 from tests.fakes.load_target import TargetServer
@@ -71,6 +73,55 @@ def test_a_run_measures_every_endpoint_and_tells_how_far_it_is(
     assert done == sorted(done)
     assert 0 < done[0] <= done[-1] == 1.0
     assert (tmp_path / "run" / "locust.jsonl").exists()
+
+
+def test_two_sides_are_measured_by_themselves_and_in_blocks_that_they_share(
+    generator: Make, target: TargetServer, tmp_path: Path
+) -> None:
+    progress = RecordedProgress()
+    sides = Sides(target.url, target.url)
+    pair = generator(JOURNEY).compare(shape(2.0), sides, tmp_path / "run", progress, lambda *_: False)
+    for side, blocks in (
+        (pair.candidate, [block.candidate for block in pair.blocks]),
+        (pair.baseline, [block.baseline for block in pair.blocks]),
+    ):
+        tallies = [tally for block in blocks for tally in block.values()]
+        assert {e.name for e in side.endpoints} == {"GET /api/owners", "GET /api/vets"}
+        assert side.total.requests == sum(tally.requests for tally in tallies) > 0
+        assert side.total.histogram.count == sum(tally.histogram.count for tally in tallies)
+        assert side.generator == pair.generator
+        assert side.seconds == pytest.approx(2.0, abs=0.1)
+    assert [block.index for block in pair.blocks] == list(range(4))
+    done = [share for share, _ in progress.shares]
+    assert done == sorted(done)
+    assert done[-1] == 1.0
+
+
+def test_enough_is_asked_with_whole_blocks_and_ends_the_load_early(
+    generator: Make, target: TargetServer, tmp_path: Path
+) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def enough(blocks: Sequence[Block], seconds: float) -> bool:
+        asked.append((len(blocks), seconds))
+        return seconds >= 2
+
+    sides = Sides(target.url, target.url)
+    pair = generator(JOURNEY).compare(shape(60.0), sides, tmp_path / "run", RecordedProgress(), enough)
+    assert asked == sorted(set(asked))
+    assert all(count <= seconds / BLOCK_SECONDS for count, seconds in asked)
+    assert asked[-1][1] <= pair.candidate.seconds < 30
+    assert asked[-1][0] <= len(pair.blocks) <= pair.candidate.seconds / BLOCK_SECONDS
+
+
+def test_users_that_do_not_share_evenly_are_told_a_number_that_does(
+    generator: Make, target: TargetServer, tmp_path: Path
+) -> None:
+    uneven = replace(shape(), users=5)
+    sides = Sides(target.url, target.url)
+    with pytest.raises(ConfigurationError, match="5 users do not share evenly") as caught:
+        generator(JOURNEY).compare(uneven, sides, tmp_path / "run", RecordedProgress(), lambda *_: False)
+    assert "load.users = 6" in caught.value.hint
 
 
 def test_a_locustfile_that_asks_nothing_gives_no_summary(

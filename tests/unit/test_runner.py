@@ -274,9 +274,11 @@ def test_nothing_to_go_back_to_is_a_refusal_with_the_reasons(world: World) -> No
 
 
 def test_every_record_names_the_evidence_it_was_admitted_on(world: World) -> None:
-    world.run()
+    report = world.run()
     by_stage = {found.statement.stage: found for found in world.store.collect(IMAGE).accepted}
     assert by_stage["prod"].statement.inputs == {name: by_stage[name].id for name in STAGES[:3]}
+    assert report.stages[-1].inputs == by_stage["prod"].statement.inputs
+    assert world.run().stages[-1].inputs == by_stage["prod"].statement.inputs, "a reused record's, too"
 
 
 def test_a_second_run_reuses_every_stage_and_says_why(world: World) -> None:

@@ -53,6 +53,7 @@ def test_the_json_of_a_run_has_every_documented_field() -> None:
         "run_id": "run-1",
         "digest": str(IMAGE.digest),
         "image": str(IMAGE),
+        "commit": "",
         "environment": "",
     }
     assert found["stages"][1] == {
@@ -70,6 +71,7 @@ def test_the_json_of_a_run_has_every_documented_field() -> None:
         "facts": {"requests": 100},
         "metrics": {"p95_ms": 900.0},
         "evidence": "",
+        "inputs": {},
     }
 
 
@@ -92,6 +94,7 @@ def test_a_ci_step_gets_its_outputs_one_a_line() -> None:
         f"digest={IMAGE.digest}",
         f"image={IMAGE}",
         "run_id=run-1",
+        "report=",
     ]
 
 
