@@ -42,6 +42,7 @@ from pipeline.run_files import RunFiles
 from pipeline.runner import Runner
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing
+from pipeline.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,8 @@ class Session:
         preview = make_place(self, name).preview(image)
         if name != "staging":
             return preview
-        return replace(preview, checks=(*preview.checks, *make_baseline(self).checks()))
+        more = (*make_baseline(self).checks(), *make_workers(self).checks())
+        return replace(preview, checks=(*preview.checks, *more))
 
     def beside(self) -> Left | None:
         """What runs beside staging now, None where nothing does."""
@@ -245,6 +247,11 @@ def make_place(session: Session, name: str) -> Place:
 def make_baseline(session: Session) -> BaselineService:
     """What a candidate on staging is compared with."""
     return BaselineService(make_place(session, "staging"), make_place(session, "prod"))
+
+
+def make_workers(session: Session) -> Workers:
+    """The tasks that load staging."""
+    return Workers(session.root, make_place(session, "staging"))
 
 
 def make_logbook(session: Session, name: str) -> Logbook:

@@ -17,16 +17,15 @@ from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
-from pipeline.beside import Beside
 from pipeline.clouds import build_images, open_cloud
 from pipeline.config import RequirementSettings, Settings, load
 from pipeline.gates import load_limits
 from pipeline.model.digest import ImageRef
 from pipeline.model.evidence import Evidence
 from pipeline.model.load import GeneratorLimits
-from pipeline.ports import IntegrationSandbox, Progress, Stage
+from pipeline.ports import IntegrationSandbox, LoadGenerator, Progress, Stage
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
-from pipeline.session import Asked, Session, make_baseline, make_logbook, make_place
+from pipeline.session import Asked, Session, make_baseline, make_logbook, make_place, make_workers
 from pipeline.terminal import Terminal
 from pipeline.trust import Signing, needs_cloud, open_signing
 from stages.build import BuildPlan, BuildStage
@@ -163,20 +162,26 @@ def _staging_stage(session: Session) -> StagingStage:
         directory=session.directory,
         rules=told.rules,
         solo=told.solo,
+        workers=told.workers.model_dump(mode="json", exclude={"start_timeout"})
+        if told.workers.tasks
+        else None,
     )
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))
     }
     locust = Locust(sys.executable, SystemClock(), root=root, environ=environ)
+    generator: LoadGenerator = locust
+    if told.workers.tasks:
+        generator = make_workers(session).generator(locust, session.terminal.say)
     rehearse = (
         (lambda: _production_image(session)) if settings.environments.staging.rehearse_rollback else None
     )
     return StagingStage(
         make_environment(session, "staging"),
         plan,
-        locust,
+        generator,
         rehearse,
-        opponent=Beside(make_baseline(session)) if told.compares else None,
+        opponent=make_baseline(session).beside() if told.compares else None,
         keep=session.records.attach_blocks,
     )
 
