@@ -106,12 +106,14 @@ def _events(deployment: Recorded) -> Markup:
         Column("after", "figures"),
         Column("foreseen", "figures"),
     ]
-    lines = []
+    lines: list[tuple[Text, ...]] = []
     for name, key, foreseen in _EVENTS:
         at = deployment[key].moment
         after = seconds((at - begun).total_seconds()) if at and begun else NONE
         expected = seconds(deployment["predicted"][foreseen]) if foreseen else ""
-        lines.append((name, moment(deployment[key]), after, expected))
+        # The day is told once: on a phone a column of whole dates is a tall one.
+        told = f"{at:%H:%M:%S %Z}" if at and lines else moment(deployment[key])
+        lines.append((name, told, after, expected))
     return table("Events", columns, lines)
 
 

@@ -400,8 +400,9 @@ def test_looks_solo_figures_and_errors_are_told() -> None:
 def test_a_rollout_tells_events_digests_and_the_probe() -> None:
     text = section(passed_run(), "rollout-prod")
     assert "tasks run f5f94fab5b00" in text
+    assert "begun 2026-11-28 17:31:02 UTC 0 s" in text
     assert "before it ran 7c7c7c7c7c7c" in text
-    assert "2026-11-28 17:31:15 UTC 13.1 s 20 s" in text
+    assert "17:31:15 UTC 13.1 s 20 s" in text
     assert "Longest time without a good answer: 0.21 s, begun in the phase “bake”." in text
     assert "in all 51 0 0 3.9 ms 7.6 ms" in text
     assert "18 OK, not known: pass role: the account's root user acts" in text
