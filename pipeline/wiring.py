@@ -17,7 +17,6 @@ from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
-from pipeline.beside import Beside
 from pipeline.clouds import build_images, open_cloud
 from pipeline.config import RequirementSettings, Settings, load
 from pipeline.gates import load_limits
@@ -182,7 +181,7 @@ def _staging_stage(session: Session) -> StagingStage:
         plan,
         generator,
         rehearse,
-        opponent=Beside(make_baseline(session)) if told.compares else None,
+        opponent=make_baseline(session).beside() if told.compares else None,
         keep=session.records.attach_blocks,
     )
 

@@ -29,6 +29,7 @@ from pipeline.model.load import (
     LoadShape,
     LoadSummary,
     facts_of,
+    health_of,
     starved,
 )
 from pipeline.model.looks import Looks
@@ -144,7 +145,7 @@ class SideBySide:
         looks = Looks(self.plan.rules)
         pair = self._pair(looks)
         verdict = conclude(looks, pair, self.plan.generator)
-        facts = comparison_facts(looks, pair.blocks)
+        facts = comparison_facts(looks, pair.blocks) | {"generator": health_of(pair.generator)}
         rounds: Sequence[Alone] = ()
         if verdict.outcome is not Outcome.REFUSED:
             rounds = self._alone()
