@@ -27,8 +27,7 @@ from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.ports import Say
-
-ENVIRONMENTS = ("staging", "prod")
+from pipeline.reach import ENVIRONMENTS, Reach, local_name, regions_of
 
 BASELINE = "staging-baseline"
 """The service beside staging's, which runs what production runs while both are loaded; its stack, its front."""
@@ -43,15 +42,18 @@ Credentials = Callable[[], Mapping[str, str] | None]
 class Cloud:
     """A cloud that is ready to be used.
 
-    `registry` is the host in image references, `login` what it asks for, `url` gives an environment's front,
-    `settled` keeps what an environment runs now, `images` finds base images. `inside` turns a front's URL into the one
-    by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
+    `aws` is the API of [cloud], `at` that of an environment in a region. `registry` is the host in image references,
+    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives an environment's front in a
+    region, `settled` keeps what an environment runs there now, `images` finds base images. `inside` turns a front's
+    URL into the one by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
     """
 
     aws: Aws
+    at: Callable[[str, str], Aws]
     registry: str
     login: Credentials
-    url: Callable[[str], str]
+    logins: Callable[[str], Mapping[str, str] | None]
+    url: Callable[[str, str], str]
     settled: Callable[[Desired], None]
     images: Callable[[Iterable[str]], Mapping[str, str]]
     inside: Callable[[str], str]
@@ -88,7 +90,7 @@ def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Clou
     if settings.cloud.provider == "local":
         say("cloud: local – embedded emulator, real containers, no AWS account is touched")
         _require_engine()
-        return _open_local(local_cloud(root, settings, say), say, start=start)
+        return _open_local(settings, local_cloud(root, settings, say), say, start=start)
     return _open_aws(settings, say)
 
 
@@ -100,7 +102,14 @@ def _require_engine() -> None:
 
 def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     """The embedded cloud of the project at `root`; nothing is started yet."""
-    environments = (*(_local_environment(settings, name) for name in ENVIRONMENTS), _local_baseline(settings))
+    environments = (
+        *(
+            _local_environment(settings, name, region)
+            for name in ENVIRONMENTS
+            for region in regions_of(settings, name)
+        ),
+        _local_baseline(settings),
+    )
     spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
 
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
@@ -110,13 +119,13 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
                 ensure_stack(client, _baseline_stack(settings), SystemClock())
             return
         ensure_stack(client, _shared_stack(settings), SystemClock())
-        parameters = _environment_parameters(settings, environment.name) | {
+        name = environment.environment
+        parameters = _environment_parameters(settings, name) | {
             "DatabaseUrl": endpoints.database_urls[environment.name]
         }
-        tags = {"onedigest:app": settings.app.name, "onedigest:environment": environment.name}
-        request = StackRequest(
-            stack_name(settings, environment.name), environment_template(), parameters, tags
-        )
+        tags = {"onedigest:app": settings.app.name, "onedigest:environment": name}
+        request = StackRequest(stack_name(settings, name), environment_template(), parameters, tags)
+        client = _local_aws(endpoints, environment.region).client("cloudformation")
         ensure_stack(client, request, SystemClock())
 
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
@@ -144,7 +153,7 @@ def _local_baseline(settings: Settings) -> LocalEnvironment:
     return LocalEnvironment(BASELINE, settings.app.live, provision_key=key, beside="staging")
 
 
-def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
+def _local_environment(settings: Settings, name: str, region: str) -> LocalEnvironment:
     shared = _shared_stack(settings)
     made_of = [
         _environment_parameters(settings, name),
@@ -153,7 +162,8 @@ def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
         shared.template,
     ]
     key = json.dumps(made_of, sort_keys=True)
-    return LocalEnvironment(name, settings.app.live, provision_key=key)
+    called = local_name(settings, name, region)
+    return LocalEnvironment(called, settings.app.live, provision_key=key, region=region, tag=name)
 
 
 def _environment_parameters(settings: Settings, environment: str) -> dict[str, str]:
@@ -205,7 +215,7 @@ def named_images(arguments: Mapping[str, str], settings: Settings, cloud: Cloud)
     return {argument: found[image] for argument, image in wanted.items()}
 
 
-def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
+def _open_local(settings: Settings, cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
     endpoints = cloud.up() if start else cloud.endpoints()
     if endpoints is None:
         from_here = "python -m pipeline local up"
@@ -217,11 +227,18 @@ def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
         now=lambda: SystemClock().now().timestamp(),
         give=cloud.order,
     )
+    regions = {settings.cloud.region: _local_aws(endpoints)}
+
+    def at(_environment: str, region: str) -> Aws:
+        return regions.setdefault(region, _local_aws(endpoints, region))
+
     return Cloud(
-        aws=_local_aws(endpoints),
+        aws=regions[settings.cloud.region],
+        at=at,
         registry=endpoints.registry,
         login=lambda: None,
-        url=lambda environment: urls[environment],
+        logins=lambda _host: None,
+        url=lambda environment, region: urls[local_name(settings, environment, region)],
         settled=cloud.record,
         images=_images(say),
         inside=lambda url: inside.get(url, url),
@@ -229,41 +246,47 @@ def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
     )
 
 
-def _local_aws(endpoints: Endpoints) -> Aws:
+def _local_aws(endpoints: Endpoints, region: str = "") -> Aws:
     return Aws(
         Access(
-            endpoints.region, endpoint=endpoints.aws, key=endpoints.access_key, secret=endpoints.secret_key
+            region or endpoints.region,
+            endpoint=endpoints.aws,
+            key=endpoints.access_key,
+            secret=endpoints.secret_key,
         )
     )
 
 
 def _open_aws(settings: Settings, say: Say) -> Cloud:
-    aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
+    access = Access(settings.cloud.region, profile=settings.cloud.profile)
+    aws = Aws(access)
     say(f"cloud: aws – {aws.who()} in {settings.cloud.region}")
+    reach = Reach(settings, aws, access)
 
-    def url(environment: str) -> str:
+    def url(environment: str, region: str) -> str:
         if environment == BASELINE:
-            return settings.environments.staging.baseline.url or beside(url("staging"))
-        own = settings.environments[environment].url
+            return settings.environments.staging.baseline.url or beside(url("staging", region), region)
+        own = settings.environments[environment].url_in(region)
+        client = reach.aws(environment, region).client
         outputs = (
-            stack_outputs(aws.client("cloudformation"), stack_name(settings, environment))
-            if not own
-            else None
+            stack_outputs(client("cloudformation"), stack_name(settings, environment)) if not own else None
         )
         found = own or (outputs or {}).get("LoadBalancerUrl", "")
         if not found:
+            several = len(regions_of(settings, environment)) > 1
             raise ConfigurationError(
-                f"no address of {environment}'s load balancer",
-                hint=f"set environments.{environment}.url in pipeline.toml",
+                f"no address of {environment}'s load balancer in {region}",
+                hint=f"set environments.{environment}.{f'urls.{region}' if several else 'url'} in pipeline.toml",
             )
         return found
 
     def table() -> Table:
         return Table(aws.client("dynamodb"), table_name(settings), settings.app.name)
 
-    def beside(staging: str) -> str:
+    def beside(staging: str, region: str) -> str:
         """Staging's own address with the baseline's port."""
-        told = stack_outputs(aws.client("cloudformation"), stack_name(settings, BASELINE)) or {}
+        client = reach.aws("staging", region).client("cloudformation")
+        told = stack_outputs(client, stack_name(settings, BASELINE)) or {}
         if "ListenerPort" not in told:
             raise ConfigurationError(
                 "no address of the baseline beside staging",
@@ -274,8 +297,10 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
 
     return Cloud(
         aws=aws,
+        at=reach.aws,
         registry=settings.cloud.registry or aws.registry(),
         login=aws.registry_login,
+        logins=reach.login,
         url=url,
         settled=lambda _desired: None,
         images=lambda names: {name: name for name in names},
