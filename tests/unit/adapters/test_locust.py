@@ -201,6 +201,18 @@ class TestBlocks:
         assert gathered(lines[:5]).blocks()[0].candidate["GET /"].requests == 11
         assert gathered(lines).pair().blocks[0].candidate["GET /"].requests == 13
 
+    def test_a_block_that_was_given_before_is_given_again_with_an_answer_that_came_late(self) -> None:
+        stream = Fed(whole()[:5])
+        gathering = Gathering([stream], SHAPE, SIDES)
+        gathering.read()
+        assert gathering.blocks()[0].candidate["GET /"].requests == 11
+        late = {"0": {"candidate": {"GET /": entry(2, latency=SLOW)}}, "1": both(1, 1)}
+        stream.add(interval(5, late, whole=0))
+        gathering.read()
+        [block] = gathering.blocks()
+        assert (block.candidate["GET /"].requests, gathering.seconds) == (13, 0.5)
+        assert block.candidate["GET /"].histogram.bins[int(SLOW)] == 2
+
     def test_what_one_process_measured_longer_than_another_counts_for_nothing(self) -> None:
         pair = gathered(whole(), changed(8, measured=1.5)).pair()
         assert [block.index for block in pair.blocks] == [0, 1, 2]

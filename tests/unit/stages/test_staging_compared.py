@@ -20,7 +20,7 @@ from pipeline.model.limits import Limit
 from pipeline.model.load import GeneratorHealth, GeneratorLimits, LoadLimits, LoadShape, LoadSummary
 from pipeline.model.looks import Looks
 from pipeline.model.relative_rules import RelativeRules
-from pipeline.model.sides import Block, Enough, PairSummary, Sides
+from pipeline.model.sides import Block, Enough, PairSummary, Sides, Tally
 from pipeline.model.stored_blocks import blocks_from_json
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Held, Progress, Say, StageResult
@@ -75,12 +75,22 @@ class FakeOpponent:
         self.told.append("end")
 
 
+def together(one: Tally, other: Tally) -> Tally:
+    return Tally(
+        one.requests + other.requests,
+        one.failures + other.failures,
+        one.histogram.merge(other.histogram),
+    )
+
+
 @dataclass
 class TwoSided(FakeLoad):
     """What is measured alone is measured of the side that is asked; `alone` holds what a side answers alone."""
 
     alone: Mapping[str, list[float]] = field(default_factory=dict)
     health_alone: Mapping[str, GeneratorHealth] = field(default_factory=dict)
+    late: Measured | None = None
+    """What the candidate answers besides, but only after the looks."""
 
     def run(self, shape: LoadShape, base_url: str, directory: Path, progress: Progress) -> LoadSummary:
         side = "baseline" if base_url == BASELINE_URL else "candidate"
@@ -99,7 +109,15 @@ class TwoSided(FakeLoad):
             progress.share(seconds / shape.duration, "80 req/s")
             return done
 
-        return super().compare(shape, sides, directory, progress, asked)
+        pair = super().compare(shape, sides, directory, progress, asked)
+        if self.late is None:
+            return pair
+        count = len(pair.blocks)
+        blocks = [
+            replace(block, candidate={"GET /": together(block.candidate["GET /"], self.late.tally(n, count))})
+            for n, block in enumerate(pair.blocks)
+        ]
+        return replace(pair, blocks=blocks)
 
 
 @dataclass
@@ -191,6 +209,16 @@ def test_the_verdict_can_be_worked_out_again_from_what_was_stored(bench: Bench) 
     assert again.last is not None
     assert again.last.outcome is result.outcome
     assert again.last.reason.text == result.verdict.reasons[0].text
+
+
+def test_answers_that_nobody_waited_for_any_more_count_in_the_end(bench: Bench) -> None:
+    """Every tenth answer of the candidate comes when its block has been looked at already."""
+    bench.load.late = Measured(640, 6_000.0)
+    bench.load.alone = {"candidate": [20.0], "baseline": [20.0]}
+    result = bench.run()
+    assert result.outcome is Outcome.REFUSED
+    assert "p95 of all requests" in result.verdict.reasons[0].text
+    assert result.metrics["p95_ratio"] > 100
 
 
 def test_blocks_that_the_registry_does_not_take_stay_in_the_runs_folder(bench: Bench) -> None:
