@@ -202,6 +202,7 @@ class Gathering:
             series=list(self._series(side, cells)),
             unfinished=sum(int(end["unfinished"][side]) for end in ends),
             as_sent=_as_sent(lines, side),
+            crossed=sum(int(end["crossed"][side]) for end in ends),
         )
 
     def _series(self, side: str, cells: Iterable[tuple[int, str, Cell]]) -> Iterator[Second]:

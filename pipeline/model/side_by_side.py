@@ -1,8 +1,9 @@
 """The load gate's verdict on a candidate that was loaded side by side with what production runs.
 
 1. The look that stands decides (`pipeline.model.looks`).
-2. Nothing passes when a side was not asked, when users never got their last answer, when one side answered less than
-   half of what the other did, or when the load generator may have been the bottleneck: undecided.
+2. Nothing passes when a side was not asked, when one side sent its users to the other, when users never got their last
+   answer, when one side answered less than half of what the other did, or when the load generator may have been the
+   bottleneck: undecided.
 3. When production's own error share is surely above what is tolerated, its latencies are no measure: only errors
    that increased still refuse, everything else is undecided.
 """
@@ -78,6 +79,12 @@ def _unsound(summary: PairSummary) -> Iterator[Verdict]:
     for name, side in sides:
         if side.total.requests <= 0:
             yield _undecided(f"not one request to {name} was measured", _ANSWERS)
+        if side.crossed > 0:
+            other = sides[1][0] if side is summary.candidate else sides[0][0]
+            yield _undecided(
+                f"{side.crossed:,} requests to {name} were redirected, or sent, to {other}",
+                "let the application redirect by paths or to the host that was asked, and the locustfile ask paths",
+            )
         if side.unfinished > 0:
             yield _undecided(
                 f"{side.unfinished} users were still waiting for an answer of {name} when the load test had ended",

@@ -84,6 +84,7 @@ def whole() -> Lines:
             "requests": 82,
             "measured": 2.0,
             "unfinished": {"candidate": 0, "baseline": 0},
+            "crossed": {"candidate": 0, "baseline": 0},
             "arrivals": {},
         },
     ]
@@ -232,7 +233,11 @@ class TestSummary:
         blocks = {"2": both(10, 10)}
         blocks["2"]["candidate"]["POST /"] = entry(4, 2, SLOW)
         lines = changed(5, blocks={"1": both(1, 1), **blocks}, errors={"candidate": {"POST / 500": 2}})
-        lines[-1] = lines[-1] | {"requests": 86, "unfinished": {"candidate": 2, "baseline": 1}}
+        lines[-1] = lines[-1] | {
+            "requests": 86,
+            "unfinished": {"candidate": 2, "baseline": 1},
+            "crossed": {"candidate": 0, "baseline": 3},
+        }
         pair = gathered(lines).pair()
         assert [(e.name, e.requests, e.failures) for e in pair.candidate.endpoints] == [
             ("GET /", 41, 0),
@@ -240,6 +245,7 @@ class TestSummary:
         ]
         assert (pair.candidate.errors, pair.baseline.errors) == ({"POST / 500": 2}, {})
         assert (pair.candidate.unfinished, pair.baseline.unfinished) == (2, 1)
+        assert (pair.candidate.crossed, pair.baseline.crossed) == (0, 3)
 
     def test_a_side_that_was_never_asked_is_seen(self) -> None:
         lines = [

@@ -106,6 +106,22 @@ def test_unfinished_users_turn_a_pass_into_undecided() -> None:
     assert "3 users were still waiting for an answer of production" in texts(found)
 
 
+@pytest.mark.parametrize(
+    ("side", "text"),
+    [
+        ("candidate", "3 requests to the candidate were redirected, or sent, to production"),
+        ("baseline", "3 requests to production were redirected, or sent, to the candidate"),
+    ],
+)
+def test_a_side_that_sends_its_users_to_the_other_decides_nothing(side: str, text: str) -> None:
+    measured = pair(Load())
+    crossed = replace(measured, **{side: replace(getattr(measured, side), crossed=3)})
+    found = verdict(crossed)
+    assert found.outcome is Outcome.UNDECIDED
+    assert text in texts(found)
+    assert all("path" in reason.remedy for reason in found.reasons)
+
+
 @pytest.mark.parametrize(("side", "name"), [(Side.CANDIDATE, "the candidate"), (Side.BASELINE, "production")])
 def test_a_side_without_requests_decides_nothing(side: Side, name: str) -> None:
     measured = pair(Load())
