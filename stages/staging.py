@@ -113,6 +113,9 @@ class StagingStage:
                 return self.not_begun(error)
             turn = _Turn(self, candidate, held, progress)
             if self.opponent is None or against.image is None:
+                if self.opponent:
+                    # What a killed run left beside staging: no later one would take it over.
+                    self.opponent.end(held, progress)
                 progress.note(f"no baseline to compare with ({against.why}): absolute limits alone")
                 return turn.alone(against)
             try:

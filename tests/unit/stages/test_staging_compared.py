@@ -293,7 +293,7 @@ def test_without_a_baseline_the_absolute_limits_decide_and_it_is_said(bench: Ben
     assert why in result.verdict.reasons[-1].text
     assert result.facts["comparison"] == {"baseline": {"skipped": why}}
     assert any(why in note for note in bench.progress.notes)
-    assert bench.opponent.told == []
+    assert bench.opponent.told == ["end"], "what a killed run left is taken down"
 
 
 def test_a_limit_on_a_ratio_is_not_met_where_nothing_was_compared(bench: Bench) -> None:
