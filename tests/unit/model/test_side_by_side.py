@@ -13,7 +13,7 @@ from pipeline.model.load import EndpointSummary, GeneratorHealth, GeneratorLimit
 from pipeline.model.looks import Looks
 from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.side_by_side import conclude
-from pipeline.model.sides import Block, PairSummary, Side
+from pipeline.model.sides import Block, PairSummary, Side, Tally
 from pipeline.model.verdict import Outcome, Verdict
 from tests.simulated_load import Load, blocks
 
@@ -65,6 +65,39 @@ def test_where_every_endpoint_can_be_judged_nothing_more_is_said() -> None:
     found = verdict(pair(Load(mix={"GET /": (10.0, 1.0)})))
     assert found.passed
     assert len(found.reasons) == 1
+
+
+def without(measured: PairSummary, name: str, side: Side) -> PairSummary:
+    """The same load, but for one endpoint that one side was never asked."""
+    kept = [
+        replace(block, **{side.value: {of: t for of, t in getattr(block, side.value).items() if of != name}})
+        for block in measured.blocks
+    ]
+    return replace(measured, blocks=kept)
+
+
+def test_an_endpoint_that_only_production_was_asked_decides_nothing() -> None:
+    """Such as what is behind a list that the candidate leaves empty: its users are fast, and never get there."""
+    found = verdict(without(pair(Load()), "GET /api/vets", Side.CANDIDATE))
+    assert found.outcome is Outcome.UNDECIDED
+    [reason] = found.reasons
+    assert reason.text.startswith("GET /api/vets was asked 0 times of the candidate, of production 1")
+    assert "locustfile" in reason.remedy
+
+
+def test_an_endpoint_that_production_does_not_answer_holds_up_nothing() -> None:
+    assert verdict(without(pair(Load()), "GET /api/vets", Side.BASELINE)).passed
+    few = without(pair(Load()), "GET /report", Side.CANDIDATE)
+    assert verdict(few).passed, "of production there are too few to tell"
+
+
+def test_failures_that_only_production_has_hold_up_nothing() -> None:
+    measured = pair(Load(rate=1000))
+    blocks = [
+        replace(block, baseline={**block.baseline, "task of User": Tally(4, 4, Histogram())})
+        for block in measured.blocks
+    ]
+    assert verdict(replace(measured, blocks=blocks)).passed
 
 
 def test_a_slower_candidate_is_refused_with_every_reason() -> None:
