@@ -26,6 +26,7 @@ FEWEST_AGAINST_OTHER = 0.5
 FEWEST_OF_ENDPOINT_AGAINST_OTHER = 0.1
 """The same of one endpoint: users of the candidate with less than this share never got as far as there."""
 
+_TOLD = 10
 _GATE = "load"
 _ANSWERS = "look at the application's log for what it waits for, and at Locust's log in the run's folder"
 
@@ -90,7 +91,9 @@ def _unjudged(look: Look) -> Iterator[Reason]:
         if all(ratio.ratio is None or ratio.samples < ratio.finding.subject.fewest for ratio in row.ratios)
     ]
     if few:
-        yield Reason(f"too few requests to judge by themselves: {', '.join(few)}")
+        more = f" and {len(few) - _TOLD:,} more" if len(few) > _TOLD else ""
+        remedy = "group names with an id in each by name= in the locustfile" if more else ""
+        yield Reason(f"too few requests to judge by themselves: {', '.join(few[:_TOLD])}{more}", remedy)
 
 
 def _unsound(summary: PairSummary) -> Iterator[Verdict]:

@@ -67,6 +67,15 @@ def test_where_every_endpoint_can_be_judged_nothing_more_is_said() -> None:
     assert len(found.reasons) == 1
 
 
+def test_of_many_endpoints_that_cannot_be_judged_some_are_named_and_how_to_have_fewer() -> None:
+    found = verdict(pair(Load(mix={f"GET /{number}": (10.0, 1 / 40) for number in range(40)})))
+    assert found.passed
+    reason = found.reasons[1]
+    assert reason.text.count("GET /") == 10
+    assert reason.text.endswith(" and 30 more")
+    assert "name=" in reason.remedy
+
+
 def without(measured: PairSummary, name: str, side: Side) -> PairSummary:
     """The same load, but for one endpoint that one side was never asked."""
     kept = [
