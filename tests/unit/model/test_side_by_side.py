@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -78,8 +79,14 @@ def test_of_many_endpoints_that_cannot_be_judged_some_are_named_and_how_to_have_
 
 def without(measured: PairSummary, name: str, side: Side) -> PairSummary:
     """The same load, but for one endpoint that one side was never asked."""
+
+    def but(tallies: Mapping[str, Tally]) -> Mapping[str, Tally]:
+        return {of: tally for of, tally in tallies.items() if of != name}
+
     kept = [
-        replace(block, **{side.value: {of: t for of, t in getattr(block, side.value).items() if of != name}})
+        replace(block, candidate=but(block.candidate))
+        if side is Side.CANDIDATE
+        else replace(block, baseline=but(block.baseline))
         for block in measured.blocks
     ]
     return replace(measured, blocks=kept)
