@@ -68,8 +68,11 @@ def users_of(runner: Runner, parties: Sequence[Party]) -> dict[str, int]:
     return {party.name: counted[party.name] for party in parties}
 
 
-def assign(parties: Sequence[Party]) -> None:
-    """From here on users of each class belong to the parties in turn; their host is set before their client is made."""
+def assign(parties: Sequence[Party]) -> Mapping[type, int]:
+    """From here on users of each class belong to the parties in turn; their host is set before their client is made.
+
+    The answer grows: how many users of each class were made.
+    """
     whole: Any = User
     plain, made = whole.__init__, Counter[type]()
 
@@ -83,6 +86,7 @@ def assign(parties: Sequence[Party]) -> None:
             user.environment = Surroundings(environment, party.host)
 
     whole.__init__ = begin
+    return made
 
 
 def scatter(plan: Mapping[str, Any]) -> None:

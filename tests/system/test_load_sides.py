@@ -153,6 +153,17 @@ def test_both_sides_get_the_same_mix_of_users(tmp_path: Path, processes: int) ->
         assert counts["GET /often"] / counts["GET /rare"] == pytest.approx(3.0, rel=0.25)
 
 
+def test_a_user_class_that_users_are_too_few_for_is_named(tmp_path: Path) -> None:
+    text = "".join(
+        VISITOR.format(kind="FastHttpUser", wait="constant(0.02)", body=GO).replace("Visitor", name)
+        for name in ("Anna", "Ben", "Cleo")
+    )
+    text += "class Never(HttpUser):\n    weight = 0\n    @task\n    def go(self): ...\n"
+    with TargetServer() as candidate, TargetServer() as baseline:
+        pair = Bench(tmp_path, text).compare(candidate, baseline, users=4, duration=1.0)
+    assert pair.candidate.idle == pair.baseline.idle == ("Cleo",)
+
+
 class TestEarlyEnd:
     @pytest.mark.parametrize("processes", [1, 2])
     def test_it_loses_no_answer(self, tmp_path: Path, processes: int) -> None:
