@@ -135,11 +135,21 @@ def _watch(client: Any, recorder: Recorder, late: Callable[[Any], float] | None)
         named["context"] = {**context, KEY: flight} if context else {KEY: flight}
         try:
             return plain(session, *arguments, **named)
+        except gevent.Timeout as error:
+            # The locustfile gave up on it: the slowest answers of all, which Locust does not tell of.
+            took = (time.monotonic() - flight.at) * 1000
+            recorder.land(flight, _name_of(session, *arguments, **named), took, f"given up ({error})")
+            raise
         except BaseException:
             recorder.lose(flight)
             raise
 
     client.request = request
+
+
+def _name_of(session: Any, method: object, url: object, name: object = None, *_: Any, **__: Any) -> str:
+    """As Locust would have named it."""
+    return f"{method} {name or getattr(session, 'request_name', None) or url}"
 
 
 def led_to(response: object) -> Sequence[object]:

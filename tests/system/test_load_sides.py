@@ -164,6 +164,18 @@ def test_a_user_class_that_users_are_too_few_for_is_named(tmp_path: Path) -> Non
     assert pair.candidate.idle == pair.baseline.idle == ("Cleo",)
 
 
+@pytest.mark.parametrize("kind", ["HttpUser", "FastHttpUser"])
+def test_a_request_that_the_locustfile_gives_up_on_is_a_failure(tmp_path: Path, kind: str) -> None:
+    body = "import gevent\n        with gevent.Timeout(0.5, False):\n            self.client.get('/slow')"
+    with TargetServer({"/slow": 3.0}) as candidate, TargetServer() as baseline:
+        pair = visitors(tmp_path, body=body, kind=kind).compare(candidate, baseline)
+    total = pair.candidate.total
+    assert total.requests == total.failures > 4
+    assert total.quantiles["p50"] >= 499
+    assert [endpoint.name for endpoint in pair.candidate.endpoints] == ["GET /slow"]
+    assert pair.baseline.total.failures < pair.baseline.total.requests
+
+
 class TestEarlyEnd:
     @pytest.mark.parametrize("processes", [1, 2])
     def test_it_loses_no_answer(self, tmp_path: Path, processes: int) -> None:
