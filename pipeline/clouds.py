@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import connect
 from pipeline.adapters.stack import (
     StackRequest,
+    baseline_template,
     ensure_stack,
     environment_template,
     shared_template,
@@ -25,6 +27,12 @@ from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironmen
 from pipeline.ports import Say
 
 ENVIRONMENTS = ("staging", "prod")
+
+BASELINE = "staging-baseline"
+"""The service beside staging's, which runs what production runs while both are loaded; its stack, its front."""
+
+BASELINE_PORT = 8081
+"""The port of staging's load balancer that leads to it."""
 
 Credentials = Callable[[], Mapping[str, str] | None]
 
@@ -55,6 +63,11 @@ def service_name(settings: Settings, environment: str) -> str:
     return settings.environments[environment].service or settings.app.name
 
 
+def baseline_service_name(settings: Settings) -> str:
+    """The service beside staging's: as configured, else `<service>-baseline`."""
+    return settings.environments.staging.baseline.service or f"{service_name(settings, 'staging')}-baseline"
+
+
 def table_name(settings: Settings) -> str:
     """The table of leases and the deployment log: as configured, else `onedigest-<app>`."""
     return settings.cloud.table or f"onedigest-{settings.app.name}"
@@ -82,13 +95,17 @@ def _require_engine() -> None:
 
 def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     """The embedded cloud of the project at `root`; nothing is started yet."""
-    environments = tuple(_local_environment(settings, name) for name in ENVIRONMENTS)
+    environments = (*(_local_environment(settings, name) for name in ENVIRONMENTS), _local_baseline(settings))
     spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
 
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
         client = _local_aws(endpoints).client("cloudformation")
+        if environment.name == BASELINE:
+            if settings.load.compares:
+                ensure_stack(client, _baseline_stack(settings), SystemClock())
+            return
         ensure_stack(client, _shared_stack(settings), SystemClock())
-        parameters = _parameters(settings, environment.name) | {
+        parameters = _environment_parameters(settings, environment.name) | {
             "DatabaseUrl": endpoints.database_urls[environment.name]
         }
         tags = {"onedigest:app": settings.app.name, "onedigest:environment": environment.name}
@@ -107,15 +124,36 @@ def _shared_stack(settings: Settings) -> StackRequest:
     return StackRequest(stack_name(settings, "shared"), shared_template(), parameters, tags)
 
 
+def _baseline_stack(settings: Settings) -> StackRequest:
+    """The service beside staging's, which stands on staging's stack."""
+    own = {"ServiceName": baseline_service_name(settings), "ListenerPort": str(BASELINE_PORT)}
+    parameters = _parameters(settings, "staging") | own
+    tags = {"onedigest:app": settings.app.name, "onedigest:environment": BASELINE}
+    return StackRequest(stack_name(settings, BASELINE), baseline_template(), parameters, tags)
+
+
+def _local_baseline(settings: Settings) -> LocalEnvironment:
+    """Its front is always there, so that a changed mind does not restart the cloud; its service only where wanted."""
+    stack = _baseline_stack(settings)
+    key = json.dumps([settings.load.compares, stack.parameters, stack.template], sort_keys=True)
+    return LocalEnvironment(BASELINE, settings.app.live, provision_key=key, beside="staging")
+
+
 def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
     shared = _shared_stack(settings)
-    made_of = [_parameters(settings, name), environment_template(), shared.parameters, shared.template]
+    made_of = [_environment_parameters(settings, name), environment_template(), shared.parameters, shared.template]
     key = json.dumps(made_of, sort_keys=True)
     return LocalEnvironment(name, settings.app.live, provision_key=key)
 
 
-def _parameters(settings: Settings, environment: str) -> dict[str, str]:
+def _environment_parameters(settings: Settings, environment: str) -> dict[str, str]:
     """What the environment's stack is made with, except for secrets."""
+    compared = environment == "staging" and settings.load.compares
+    return {**_parameters(settings, environment), "BaselinePort": str(BASELINE_PORT if compared else 0)}
+
+
+def _parameters(settings: Settings, environment: str) -> dict[str, str]:
+    """What a service of the environment is made with."""
     own: EnvironmentSettings = settings.environments[environment]
     return {
         "App": settings.app.name,
@@ -181,6 +219,8 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
     say(f"cloud: aws – {aws.who()} in {settings.cloud.region}")
 
     def url(environment: str) -> str:
+        if environment == BASELINE:
+            return settings.environments.staging.baseline.url or beside(url("staging"))
         own = settings.environments[environment].url
         outputs = (
             stack_outputs(aws.client("cloudformation"), stack_name(settings, environment))
@@ -194,6 +234,17 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
                 hint=f"set environments.{environment}.url in pipeline.toml",
             )
         return found
+
+    def beside(staging: str) -> str:
+        """Staging's own address with the baseline's port."""
+        told = stack_outputs(aws.client("cloudformation"), stack_name(settings, BASELINE)) or {}
+        if "ListenerPort" not in told:
+            raise ConfigurationError(
+                "no address of the baseline beside staging",
+                hint='set environments.staging.baseline.url in pipeline.toml, or load.baseline = "none"',
+            )
+        parts = urlsplit(staging)
+        return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{told['ListenerPort']}"))
 
     return Cloud(
         aws=aws,

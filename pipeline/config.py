@@ -10,23 +10,24 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 
 from pipeline.config_errors import describe
+from pipeline.config_load import BaselineSettings, LoadSettings
+from pipeline.config_setup import PrincipalArn, ScalingSettings, SetupSettings
+from pipeline.config_values import AS_WRITTEN, Seconds
 from pipeline.errors import ConfigurationError
 from pipeline.model.freeze import FreezeWindow, parse_window
 from pipeline.model.limits import Limit
-from pipeline.model.policy import OWN_KEY, parse_duration
+from pipeline.model.policy import OWN_KEY
 from pipeline.model.strategy import Kind, Strategy, mistake_in
 
 FILE = "pipeline.toml"
 NAME = r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$"
 
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Name = Annotated[str, Field(pattern=NAME)]
 AppName = Annotated[str, Field(pattern=NAME, max_length=20)]
 UrlPath = Annotated[str, Field(pattern=r"^/")]
@@ -42,9 +43,9 @@ Signed = Literal["build", "integration", "staging", "prod", "rollback", "approva
 
 
 class Table(BaseModel):
-    """A TOML table: unknown keys are mistakes, values do not change."""
+    """A TOML table; see `AS_WRITTEN`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = AS_WRITTEN
 
 
 class AppSettings(Table):
@@ -69,6 +70,7 @@ class CloudSettings(Table):
     profile: str = ""
     registry: str = ""
     table: TableName = ""
+    trusted: tuple[PrincipalArn, ...] = ()
     port_base: Annotated[int, Field(ge=1024, le=65000)] | None = None
 
 
@@ -176,31 +178,15 @@ class EnvironmentSettings(Table):
     before: BeforeSettings | None = None
     smoke: tuple[SmokeSettings, ...] = ()
     rollout: RolloutSettings = RolloutSettings()
+    setup: SetupSettings = SetupSettings()
+    scaling: ScalingSettings | None = None
 
 
 class StagingSettings(EnvironmentSettings):
-    """Staging: an environment in which the way back can be tried out."""
+    """Staging: an environment in which the way back can be tried out, and a candidate compared with a baseline."""
 
     rehearse_rollback: bool = False
-
-
-class GeneratorSettings(Table):
-    """Bounds within which the load generator proves that it was not the bottleneck."""
-
-    max_cpu: Annotated[float, Field(gt=0, le=1)] = 0.70
-    max_lag_share: Annotated[float, Field(gt=0, le=1)] = 0.25
-    min_delivered: Annotated[float, Field(gt=0, le=1)] = 0.95
-
-
-class LoadSettings(Table):
-    """What Locust offers to staging."""
-
-    locustfile: str = "loadtests/locustfile.py"
-    users: Annotated[int, Field(ge=1)] = 20
-    spawn_rate: Annotated[float, Field(gt=0)] = 10.0
-    warmup: Seconds = 5.0
-    duration: Seconds = 20.0
-    generator: GeneratorSettings = GeneratorSettings()
+    baseline: BaselineSettings = BaselineSettings()
 
 
 class LimitSettings(Table):

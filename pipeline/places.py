@@ -80,7 +80,7 @@ class Place:
     def shape(self) -> Mapping[str, Any]:
         """What of the settings makes another plan, as JSON values."""
         return {
-            **self.own.model_dump(mode="json"),
+            **self.own.model_dump(mode="json", exclude={"setup", "scaling"}),
             "app": self.settings.app.model_dump(
                 mode="json", include={"environment", "port", "live", "version"}
             ),

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.adapters.locust_stream import Line, Tail, fault_of, progress_of, summarise
 from pipeline.errors import ConfigurationError, PipelineError, UnavailableError, UndecidedError
 from pipeline.model.load import LoadShape, LoadSummary
+from pipeline.model.sides import Enough, PairSummary, Sides
 from pipeline.ports import Clock, Progress
 from pipeline.waiting import poll
 
@@ -109,6 +110,12 @@ class Locust:
         if fault:
             raise _undecided(fault, log)
         return summarise(lines, shape)
+
+    def compare(
+        self, shape: LoadShape, sides: Sides, directory: Path, progress: Progress, enough: Enough
+    ) -> PairSummary:
+        """Loads both sides at the same time."""
+        raise NotImplementedError
 
     def _follow(
         self,

@@ -44,6 +44,11 @@ def environment_template() -> str:
     return (TEMPLATES / "environment.yaml").read_text("utf-8")
 
 
+def baseline_template() -> str:
+    """The template of the service beside staging's (pipeline/templates/baseline.yaml)."""
+    return (TEMPLATES / "baseline.yaml").read_text("utf-8")
+
+
 def shared_template() -> str:
     """The template of what environments share: image repository, table (pipeline/templates/shared.yaml)."""
     return (TEMPLATES / "shared.yaml").read_text("utf-8")

@@ -25,7 +25,7 @@ def up(invocation: Invocation) -> int:
     """Starts what is not up, repairs, and brings back what the environments ran."""
     endpoints = _cloud(invocation).up()
     for name, url in endpoints.urls.items():
-        invocation.terminal.say(f"{name:<12}{url}")
+        invocation.terminal.say(f"{name:<17}{url}")
     document = {"aws": endpoints.aws, "registry": endpoints.registry, "environments": dict(endpoints.urls)}
     return _answer(
         invocation, "up", f"up: AWS API at {endpoints.aws}, registry {endpoints.registry}", document

@@ -71,7 +71,7 @@ class LocalCloud:
         with self._lock(), engine_errors():
             engine = Engine(self._id)
             ports = self._ports.assign(["aws", "registry", "balancer", *self._environment_names()])
-            known = databases.passwords(self._state, self._environment_names())
+            known = databases.passwords(self._state, self._lasting_names())
             starting = Starting(self._state, self._spec, engine, self._say)
             starting.containers(ports, known, self._images)
             identity = starting.emulator(self._process, ports)
@@ -80,16 +80,19 @@ class LocalCloud:
         return endpoints
 
     def endpoints(self) -> Endpoints | None:
-        """Where everything is when all of it is up; None otherwise. Starts nothing."""
-        if not self.status().up:
+        """Where everything is when all of it is up; None otherwise. Starts nothing.
+
+        An older version's cloud, which has no front for one of the environments, is not up.
+        """
+        if not self.status().up or not {*self._environment_names()} <= {*self._ports.known()}:
             return None
-        known = databases.passwords(self._state, self._environment_names())
+        known = databases.passwords(self._state, self._lasting_names())
         return self._endpoints(self._ports.known(), known)
 
     def status(self) -> LocalStatus:
         """Every part as it is now. Starts nothing. Raises UnavailableError when Docker does not answer."""
         ports = self._ports.known()
-        recorded = {name: self._record.of(name) for name in self._environment_names()}
+        recorded = {name: self._record.of(name) for name in self._lasting_names()}
         images = {name: desired.image if desired else "" for name, desired in recorded.items()}
         if "aws" not in ports:
             never = [
@@ -124,6 +127,10 @@ class LocalCloud:
     def _environment_names(self) -> list[str]:
         return [environment.name for environment in self._spec.environments]
 
+    def _lasting_names(self) -> list[str]:
+        """Those that have a database of their own, and whose rollouts are brought back."""
+        return [environment.name for environment in self._spec.environments if not environment.beside]
+
     @contextmanager
     def _lock(self) -> Iterator[None]:
         self._state.mkdir(parents=True, exist_ok=True)
@@ -152,7 +159,7 @@ class LocalCloud:
                 self._provision(endpoints, environment)
                 progress.provisioned[environment.name] = environment.provision_key
                 progress.save(self._state)
-        waiting = progress.to_restore(self._environment_names())
+        waiting = progress.to_restore(self._lasting_names())
         if waiting:
             progress.restored += self._restore(endpoints, waiting)
             progress.save(self._state)

@@ -13,13 +13,15 @@ class LocalEnvironment:
 
     `health_path` is what the load balancer asks each task, `healthy_codes` the answers that count (an ALB matcher:
     "200" or "200-299"). `provision_key` is any text that changes when the environment's stack would (template and
-    parameters): `up` provisions again when it does.
+    parameters): `up` provisions again when it does. `beside` is another environment, whose database this one shares;
+    what runs here is then there for a while only: it is not kept, nor brought back.
     """
 
     name: str
     health_path: str = "/healthz"
     healthy_codes: str = "200"
     provision_key: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class LoadShape:
     """What is offered: the locustfile, users, users started per second, and seconds of warm-up and of measuring.
 
     Measuring begins when the warm-up is over and every user has had the time to start, whichever is later.
+    `processes` generators share the users. With `arrivals`, that many task iterations are started each second in all,
+    whatever the answers take, and users are the pool they are taken from; without it users follow their own wait_time.
     """
 
     locustfile: Path
@@ -46,6 +48,8 @@ class LoadShape:
     spawn_rate: float
     warmup: float
     duration: float
+    processes: int = 1
+    arrivals: float | None = None
 
     @property
     def lead(self) -> float:
@@ -80,12 +84,15 @@ class GeneratorHealth:
     """Whether the load generator kept up.
 
     `cpu_share`: CPU time of its busiest process (1.0 = a core). `lag_share`: share of the time its event loop was
-    late. `delivered_share`: share of the planned seconds of all users that took place (1.0 = all of them).
+    late. `delivered_share`: share of the planned load that took place (1.0 = all of it): seconds of users, or
+    iterations begun on time where arrivals are planned. `pressure_share`: share of the time in which something on the
+    machine waited for a CPU, None where its kernel does not tell.
     """
 
     cpu_share: float
     lag_share: float
     delivered_share: float
+    pressure_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,8 @@ class LoadSummary:
     """The commonest failure messages and how often each came."""
     series: Sequence[Second] = ()
     unfinished: int = 0
+    as_sent: Mapping[str, float] = field(default_factory=dict)
+    """Quantiles as in `total` from the moment of sending rather than the planned one; only with arrivals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +190,12 @@ def facts_of(summary: LoadSummary) -> dict[str, Any]:
         "endpoints": [_row(endpoint) for endpoint in summary.endpoints],
         "errors": dict(summary.errors),
         "unfinished": summary.unfinished,
+        "as_sent": {f"{label}_ms": number(value) for label, value in summary.as_sent.items()},
         "generator": {
             "cpu_share": number(health.cpu_share),
             "lag_share": number(health.lag_share),
             "delivered_share": number(health.delivered_share),
+            "pressure_share": number(health.pressure_share),
         },
         "series": [
             {
@@ -217,6 +228,12 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     middle = share + spread / 2
     half = _Z * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
     return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+
+
+def fitting_users(users: int, processes: int, sides: int = 2) -> int:
+    """The number nearest to `users` that gives each side of each process as many (the higher of two), at least one."""
+    step = sides * processes
+    return max(1, (2 * users + step) // (2 * step)) * step
 
 
 def needed(quantile: float) -> int:
@@ -351,32 +368,17 @@ def _weigh_few(metric: str, share: float, bound: float, endpoint: EndpointSummar
 
 
 def _starved(health: GeneratorHealth, limits: GeneratorLimits) -> Iterator[Verdict]:
+    most, least = "at most", "at least"
     figures = (
-        (
-            "used",
-            health.cpu_share,
-            "of a core",
-            health.cpu_share <= limits.max_cpu,
-            f"at most {limits.max_cpu}",
-        ),
-        (
-            "was late for",
-            health.lag_share,
-            "of the time",
-            health.lag_share <= limits.max_lag_share,
-            f"at most {limits.max_lag_share}",
-        ),
-        (
-            "delivered",
-            health.delivered_share,
-            "of the planned load",
-            health.delivered_share >= limits.min_delivered,
-            f"at least {limits.min_delivered}",
-        ),
+        ("used", health.cpu_share, "of a core", most, limits.max_cpu),
+        ("was late for", health.lag_share, "of the time", most, limits.max_lag_share),
+        ("delivered", health.delivered_share, "of the planned load", least, limits.min_delivered),
     )
-    for verb, value, what, within, bound in figures:
+    for verb, value, what, bound, limit in figures:
+        within = value <= limit if bound == most else value >= limit
         if not (within and math.isfinite(value)):
             yield _undecided(
-                f"the load generator {verb} {value:.2f} {what}, {bound} is asked for: it may have been the bottleneck",
+                f"the load generator {verb} {value:.2f} {what}, {bound} {limit} is asked for: "
+                "it may have been the bottleneck",
                 "lower load.users, run on a machine with a free core, or see load.generator in pipeline.toml",
             )

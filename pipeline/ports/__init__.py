@@ -26,6 +26,7 @@ from pipeline.model.crossing import (
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected, Statement
 from pipeline.model.load import LoadShape, LoadSummary
+from pipeline.model.sides import Enough, PairSummary, Sides
 from pipeline.model.verdict import Verdict
 from pipeline.ports.rollout import (
     Alarms,
@@ -277,7 +278,19 @@ class LoadGenerator(Protocol):
     def run(self, shape: LoadShape, base_url: str, directory: Path, progress: Progress) -> LoadSummary:
         """Runs the shape against `base_url`; raw files go to `directory`.
 
-        Raises UndecidedError when nothing was measured.
+        Raises UndecidedError when nothing was measured, ConfigurationError when the users do not share evenly between
+        the processes.
+        """
+        ...
+
+    def compare(
+        self, shape: LoadShape, sides: Sides, directory: Path, progress: Progress, enough: Enough
+    ) -> PairSummary:
+        """Loads both sides at the same time, each with half of the shape's users; raw files go to `directory`.
+
+        `enough` is asked about once a second with the blocks whose answers are all in; True ends the load early, and
+        `shape.duration` is the longest it takes. Raises as `run` does, and ConfigurationError when users are no
+        multiple of twice the processes. A side that only fails raises nothing: its summary shows it.
         """
         ...
 

@@ -246,3 +246,35 @@ def test_an_existing_services_names_and_alarms_are_read() -> None:
     assert settings.environments.prod.rollout.alarms == ("shop-5xx",)
     with pytest.raises(ConfigurationError, match=r"environments\.prod\.container"):
         config.parse(SMALL.replace("[environments.prod]\n", '[environments.prod]\ncontainer = "no spaces"\n'))
+
+
+@pytest.mark.parametrize(
+    ("load", "mistake"),
+    [
+        (
+            "users = 7",
+            "users must be a multiple of twice the processes, half of the users a side: 7 is none, 8",
+        ),
+        ("users = 9\nprocesses = 4", "9 is none, 8 is"),
+        ('users = 9\nprocesses = 4\nbaseline = "none"', "a multiple of the processes: 9 is none, 8 is"),
+        ('max_duration = "10s"', "max_duration (10 s) is shorter than min_duration (16 s)"),
+        ("relative = { tolerance = 0.3 }", "exclude (0.25) must be above tolerance (0.3)"),
+        ("errors = { max_increase = 0.02 }", "exclude (0.02) must be above max_increase (0.02)"),
+        ('relative = { percentiles = ["p90"] }', "did you mean 'p99'?"),
+        ('baseline = "production"', "did you mean 'prod'?"),
+    ],
+)
+def test_a_load_that_cannot_be_compared_is_a_mistake(load: str, mistake: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.parse(SMALL + "[load]\n" + load)
+    assert mistake in caught.value.message
+
+
+def test_the_shape_of_the_load_is_as_told_and_percentiles_are_in_order() -> None:
+    told = config.parse(
+        SMALL + '[load]\nusers = 9\nprocesses = 3\narrivals = 50\nbaseline = "none"\n'
+        'relative = { percentiles = ["p99", "p50", "p99"] }'
+    ).load
+    assert (told.shape.users, told.shape.processes, told.shape.arrivals) == (9, 3, 50.0)
+    assert not told.compares
+    assert told.relative.percentiles == ("p50", "p99")

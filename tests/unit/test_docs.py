@@ -158,7 +158,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, tuple):
-        return "[]"
+        return "[" + ", ".join(f'"{each}"' for each in value) + "]"
     if isinstance(value, dict):
         return "{}"
     return f'"{value:g}s"' if _type(field) == "duration" else f"{value:g}"

@@ -23,6 +23,7 @@ from pipeline.model.load import (
     LoadSummary,
     Second,
     facts_of,
+    fitting_users,
     headline,
     judge_load,
     metrics_of,
@@ -345,3 +346,31 @@ def test_the_headline_leaves_out_what_could_not_be_computed() -> None:
 @pytest.mark.parametrize(("warmup", "rate", "lead"), [(5.0, 10.0, 5.0), (1.0, 2.0, 10.0)])
 def test_measuring_begins_when_warm_and_complete(warmup: float, rate: float, lead: float) -> None:
     assert LoadShape(Path("locustfile.py"), 20, rate, warmup, 10.0).lead == lead
+
+
+@pytest.mark.parametrize(
+    ("users", "processes", "sides", "fits"),
+    [
+        (40, 1, 2, 40),
+        (41, 1, 2, 42),
+        (1, 1, 2, 2),
+        (0, 3, 2, 6),
+        (16, 3, 2, 18),
+        (14, 3, 2, 12),
+        (15, 3, 2, 18),
+        (7, 2, 1, 8),
+        (7, 1, 1, 7),
+    ],
+)
+def test_users_that_do_not_share_evenly_have_a_nearest_number_that_does(
+    users: int, processes: int, sides: int, fits: int
+) -> None:
+    assert fitting_users(users, processes, sides) == fits
+
+
+def test_the_facts_hold_what_was_counted_from_sending_and_the_pressure_where_it_is_known() -> None:
+    assert facts_of(GOOD)["generator"]["pressure_share"] is None
+    pressed = replace(GOOD, generator=replace(GOOD.generator, pressure_share=0.3), as_sent={"p95": 19.0})
+    facts = json.loads(json.dumps(facts_of(pressed), allow_nan=False))
+    assert facts["generator"]["pressure_share"] == 0.3
+    assert facts["as_sent"] == {"p95_ms": 19.0}

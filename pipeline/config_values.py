@@ -1,0 +1,14 @@
+"""What the tables of pipeline.toml have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict
+
+from pipeline.model.policy import parse_duration
+
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+
+AS_WRITTEN = ConfigDict(extra="forbid", frozen=True, strict=False)
+"""Unknown keys are mistakes, values do not change."""
