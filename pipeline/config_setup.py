@@ -29,7 +29,7 @@ class SetupSettings(BaseModel):
     max_instances: Annotated[int, Field(ge=1, le=1000)] = 4
     insights: Literal["disabled", "enabled", "enhanced"] = "disabled"
     log_days: Annotated[int, Field(ge=1)] = 30
-    alarm_error_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    alarm_error_share: Annotated[float, Field(ge=0, le=1)] = 0.01
     alarm_latency: Seconds = 1.0
 
     @model_validator(mode="after")

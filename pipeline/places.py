@@ -15,7 +15,7 @@ from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.traffic_probe import SteadyProbe
-from pipeline.clouds import Cloud, cluster_name, service_name
+from pipeline.clouds import Cloud
 from pipeline.config import AppSettings, EnvironmentSettings, RolloutSettings, Settings
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError
 from pipeline.fencing import FencedService
@@ -35,6 +35,7 @@ from pipeline.ports import Candidate, Held, Lease, Say
 from pipeline.preflight import Preflight, Preview, Wish
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
+from pipeline.stacks import cluster_name, service_name
 
 _IN_ORDER = frozenset({"prod"})
 """Where nothing older comes after something newer. On staging an older digest may be tried again."""

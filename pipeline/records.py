@@ -20,7 +20,7 @@ from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.registry_referrers import Referrers
 from pipeline.adapters.witness import WitnessedStore
-from pipeline.clouds import ENVIRONMENTS, Credentials
+from pipeline.clouds import Credentials
 from pipeline.config import Settings
 from pipeline.errors import UsageError
 from pipeline.gates import make_rules
@@ -34,6 +34,7 @@ from pipeline.model.surroundings import Image
 from pipeline.model.target import Tag, parse_target
 from pipeline.ports import EvidenceStore, Say
 from pipeline.runner import Rules
+from pipeline.stacks import ENVIRONMENTS
 from pipeline.trust import Signing
 
 SBOM_TYPE = "application/vnd.cyclonedx+json"
@@ -153,8 +154,7 @@ class Records:
     @property
     def person(self) -> str:
         """Who acts, by the login that CI or this machine gives, and the key that signs here, if there is one."""
-        login = os.environ.get("GITHUB_ACTOR") or _login()
-        return f"{login} (key: {self.signing.name})" if self.signing.name else login
+        return f"{login()} (key: {self.signing.name})" if self.signing.name else login()
 
     def left(self, image: ImageRef, environment: str, to: Digest, reason: str) -> str:
         """Signs that an environment went back from an image to another one; returns the record's `sha256:…`."""
@@ -243,8 +243,10 @@ def _tag_refused(tag: Tag, digest: Digest | None) -> UsageError:
     return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
 
 
-def _login() -> str:
-    """The name of this process's user; its number where the machine has no name for it, as in some containers."""
+def login() -> str:
+    """Who CI says acts, else this process's user; its number where the machine has no name, as in some containers."""
+    if actor := os.environ.get("GITHUB_ACTOR"):
+        return actor
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -19,7 +19,7 @@ from pipeline.adapters.lease import DynamoLease
 from pipeline.adapters.log_lines import ServiceLog
 from pipeline.adapters.process import Processes
 from pipeline.adapters.table import Table
-from pipeline.clouds import Cloud, table_name
+from pipeline.clouds import Cloud
 from pipeline.config import Settings
 from pipeline.errors import PipelineError
 from pipeline.fencing import RunLease
@@ -37,6 +37,7 @@ from pipeline.preflight import Preview
 from pipeline.records import Records
 from pipeline.report.summary import github_outputs, markdown
 from pipeline.runner import Runner
+from pipeline.stacks import table_name
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing
 

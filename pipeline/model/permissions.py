@@ -202,9 +202,11 @@ _STACK_CALLS = (
     *("cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"),
     *("cloudformation:ExecuteChangeSet", "cloudformation:GetTemplate", "cloudformation:TagResource"),
 )
-_SECRET_CALLS = tuple(
-    f"secretsmanager:{call}Secret" for call in ("Create", "Delete", "Describe", "Update")
-) + ("secretsmanager:PutSecretValue", "secretsmanager:TagResource", "secretsmanager:UntagResource")
+_SECRET_CALLS = (
+    *("secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:DescribeSecret"),
+    *("secretsmanager:PutSecretValue", "secretsmanager:TagResource", "secretsmanager:UntagResource"),
+    "secretsmanager:UpdateSecret",
+)
 _ALARM_CALLS = (
     *("cloudwatch:DeleteAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:PutMetricAlarm"),
     *("cloudwatch:TagResource", "cloudwatch:UntagResource"),
