@@ -147,13 +147,11 @@ class Provisioning:
             "Repository": ("ImageRepository", self._settings.repository, self._settings.app.repository),
             "Table": ("StateTable", table_name(self._settings), self._settings.cloud.table),
         }
+        there = self._stacks.resources(spec.name)
         for parameter, (logical, name, configured) in told.items():
             if spec.request.parameters[parameter] == "no":
                 notes.append(f"{parameter.lower()} {name} is named in pipeline.toml: used as it is")
-            elif (
-                not self._stacks.physical(spec.name, logical)
-                and (tags := self._tags(parameter, name)) is not None
-            ):
+            elif logical not in there and (tags := self._tags(parameter, name)) is not None:
                 if tags.get(APP_TAG) == self._settings.app.name:
                     notes.append(f"{parameter.lower()} {name} is there from before: taken into the stack")
                     spec = replace(spec, request=replace(spec.request, imports=True))
@@ -178,7 +176,7 @@ class Provisioning:
         asked = spec.request.parameters["DatabaseSecret"] == "yes"
         if (
             asked
-            and not self._stacks.physical(spec.name, "DatabaseUrlSecret")
+            and "DatabaseUrlSecret" not in self._stacks.resources(spec.name)
             and owned.secret_tags(self._clients.secretsmanager, name) is not None
         ):
             notes.append(f"secret {name} is there already: used as it is")
@@ -222,7 +220,7 @@ class Provisioning:
         """The task definition that a rollout gave the service; empty while it has the stack's own."""
         assert spec.service is not None
         live = owned.live_service(self._clients.ecs, spec.service.cluster, spec.service.service)
-        own = self._stacks.physical(spec.name, "TaskDefinition")
+        own = self._stacks.resources(spec.name).get("TaskDefinition", "")
         return "" if live is None or live.definition == own else live.definition
 
     def _applied(self, step: Step) -> Made:

@@ -91,12 +91,11 @@ class ChangeSets:
 
         return self.wait(at_rest, f"stack {name}: time was up before it came to rest") or None
 
-    def propose(self, request: StackRequest) -> Proposal | None:
-        """A change set of the stack, which must be at rest; None when nothing would change.
+    def propose(self, request: StackRequest, stack: Mapping[str, Any] | None) -> Proposal | None:
+        """A change set of the stack, which is at rest as `stack` says; None when nothing would change.
 
         Raises StuckError when CloudFormation says that it cannot be done.
         """
-        stack = state_of(self._client, request.name)
         new = stack is None or stack["StackStatus"] in NOT_THERE
         answer = self._client.create_change_set(
             StackName=request.name,
@@ -122,8 +121,8 @@ class ChangeSets:
             return None
         return Proposal(arn, request.name, changes, new)
 
-    def execute(self, proposal: Proposal) -> bool:
-        """Executes it and waits until the stack is at rest. False: somebody else was quicker, propose anew.
+    def execute(self, proposal: Proposal) -> Mapping[str, Any] | None:
+        """Executes it; gives the stack once it stands. None: somebody else was quicker, propose anew.
 
         Raises StuckError with the first resource that failed when the stack does not stand afterwards.
         """
@@ -133,12 +132,12 @@ class ChangeSets:
             )
         except ClientError as error:
             if error.response.get("Error", {}).get("Code", "") in _OVERTAKEN or overtaken(error):
-                return False
+                return None
             raise
         after = self._settled_quietly(proposal.stack)
         if after is None or after["StackStatus"] not in STANDING:
             raise self.broken(proposal.stack, after or {})
-        return True
+        return after
 
     def discard(self, proposal: Proposal) -> None:
         """Throws it away, and the empty stack that a proposal of a new one leaves."""
@@ -174,7 +173,7 @@ class ChangeSets:
         """What `until` gives; asked often at first, then every few seconds. Raises UnavailableError with `late`."""
         began = self._clock.monotonic()
         found = poll(until, QUICK_SECONDS, began + min(QUICK_FOR, self._timeout), self._clock)
-        if found is None:
+        if found is None and self._timeout > QUICK_FOR:
             found = poll(until, SLOW_SECONDS, began + self._timeout, self._clock)
         if found is None:
             raise UnavailableError(late, hint="it goes on by itself; run the command again to wait for it")

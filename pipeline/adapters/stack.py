@@ -91,23 +91,26 @@ class Stacks:
             found = state_of(self._client, name)
         return None if found is None or found["StackStatus"] in NOT_THERE else _standing(found)
 
-    def physical(self, name: str, logical: str) -> str:
-        """The physical id of a stack's resource; empty when the stack or the resource is not there."""
-        with aws_errors(f"cloudformation:DescribeStackResource {name} {logical}", leave=("ValidationError",)):
+    def resources(self, name: str) -> Mapping[str, str]:
+        """Physical ids by logical name of what the stack has; empty when there is no such stack."""
+        with aws_errors(f"cloudformation:ListStackResources {name}", leave=("ValidationError",)):
             try:
-                answer = self._client.describe_stack_resource(StackName=name, LogicalResourceId=logical)
+                pages = self._client.get_paginator("list_stack_resources").paginate(StackName=name)
+                listed = [one for page in pages for one in page["StackResourceSummaries"]]
             except ClientError as error:
                 if "does not exist" in str(error):
-                    return ""
+                    return {}
                 raise
-        found = answer["StackResourceDetail"]
-        return "" if "DELETE" in found["ResourceStatus"] else str(found.get("PhysicalResourceId", ""))
+        return {
+            str(one["LogicalResourceId"]): str(one["PhysicalResourceId"])
+            for one in listed
+            if one.get("PhysicalResourceId") and "DELETE" not in one["ResourceStatus"]
+        }
 
     def foreseen(self, request: StackRequest) -> tuple[ResourceChange, ...]:
         """What would change of a stack that stands, once nothing is going on in it. Nothing is changed."""
         with _errors(request.name):
-            self._sets.settled(request.name)
-            proposal = self._sets.propose(request)
+            proposal = self._sets.propose(request, self._sets.settled(request.name))
             if proposal is None:
                 return ()
             self._sets.discard(proposal)
@@ -121,12 +124,13 @@ class Stacks:
         """
         with _errors(request.name):
             for _ in range(_AGAIN):
-                proposal = self._proposal(request)
+                before, proposal = self._proposal(request)
                 if proposal is None:
-                    return Stack(_outputs(state_of(self._client, request.name) or {}), changed=False)
+                    return Stack(_outputs(before or {}), changed=False)
                 self._same(shown, proposal)
-                if self._sets.execute(proposal):
-                    return Stack(_outputs(state_of(self._client, request.name) or {}), changed=True)
+                after = self._sets.execute(proposal)
+                if after is not None:
+                    return Stack(_outputs(after), changed=True)
         raise BusyError(
             f"stack {request.name} is changed by somebody else again and again",
             hint="wait until they are done, then run the command again",
@@ -138,16 +142,18 @@ class Stacks:
             self._sets.settled(name)
             self._sets.delete(name)
 
-    def _proposal(self, request: StackRequest) -> Proposal | None:
+    def _proposal(self, request: StackRequest) -> tuple[Mapping[str, Any] | None, Proposal | None]:
+        """The stack as it is, and what would be changed of it."""
         while True:
             before = self._sets.settled(request.name)
             status = str(before["StackStatus"]) if before else ""
             if before and status in NEVER_WHOLE:
                 self._cleared(before)
+                before = None
             elif before and status not in (*UPDATABLE, *NOT_THERE):
                 raise self._sets.broken(request.name, before)
             try:
-                return self._sets.propose(request)
+                return before, self._sets.propose(request, before)
             except ClientError as error:
                 if not overtaken(error):
                     raise

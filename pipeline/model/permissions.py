@@ -198,9 +198,8 @@ def _services(scope: Scope, environments: Sequence[Grounds]) -> list[Statement]:
 _STACK_CALLS = (
     *("cloudformation:ContinueUpdateRollback", "cloudformation:CreateChangeSet"),
     *("cloudformation:DeleteChangeSet", "cloudformation:DeleteStack", "cloudformation:DescribeChangeSet"),
-    *("cloudformation:DescribeStackEvents", "cloudformation:DescribeStackResource"),
-    *("cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"),
-    *("cloudformation:ExecuteChangeSet", "cloudformation:GetTemplate", "cloudformation:TagResource"),
+    *("cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks"),
+    *("cloudformation:ExecuteChangeSet", "cloudformation:ListStackResources", "cloudformation:TagResource"),
 )
 _SECRET_CALLS = (
     *("secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:DescribeSecret"),
