@@ -131,7 +131,7 @@ class ChangeSets:
                 ChangeSetName=proposal.arn, ClientRequestToken=f"onedigest-{uuid.uuid4().hex}"
             )
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code", "") in _OVERTAKEN or overtaken(error):
+            if overtaken(error):
                 return None
             raise
         after = self._settled_quietly(proposal.stack)
@@ -194,14 +194,23 @@ class ChangeSets:
         return found
 
     def _drop(self, arn: str) -> None:
-        self._client.delete_change_set(ChangeSetName=arn)
+        """Deletes a change set; an execution of another one has done so already."""
+        try:
+            self._client.delete_change_set(ChangeSetName=arn)
+        except ClientError as error:
+            if _code(error) not in _OVERTAKEN:
+                raise
 
 
 def overtaken(error: ClientError) -> bool:
-    """Whether CloudFormation refuses since somebody else changes the stack right now."""
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    """Whether CloudFormation refuses since somebody else changes the stack right now, or has just done so."""
     said = str(error)
-    return code == "AlreadyExistsException" or "_IN_PROGRESS state" in said or "OBSOLETE" in said
+    known = (*_OVERTAKEN, "AlreadyExistsException")
+    return _code(error) in known or "_IN_PROGRESS state" in said or "OBSOLETE" in said
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def first_failure(events: Sequence[Mapping[str, Any]]) -> str:

@@ -110,7 +110,7 @@ class Stacks:
     def foreseen(self, request: StackRequest) -> tuple[ResourceChange, ...]:
         """What would change of a stack that stands, once nothing is going on in it. Nothing is changed."""
         with _errors(request.name):
-            proposal = self._sets.propose(request, self._sets.settled(request.name))
+            _, proposal = self._proposed(request)
             if proposal is None:
                 return ()
             self._sets.discard(proposal)
@@ -143,15 +143,18 @@ class Stacks:
             self._sets.delete(name)
 
     def _proposal(self, request: StackRequest) -> tuple[Mapping[str, Any] | None, Proposal | None]:
-        """The stack as it is, and what would be changed of it."""
+        """The stack as it is, and what would be changed of it. What was never whole is deleted on the way."""
+        before = self._sets.settled(request.name)
+        status = str(before["StackStatus"]) if before else ""
+        if before and status in NEVER_WHOLE:
+            self._cleared(before)
+        elif before and status not in (*UPDATABLE, *NOT_THERE):
+            raise self._sets.broken(request.name, before)
+        return self._proposed(request)
+
+    def _proposed(self, request: StackRequest) -> tuple[Mapping[str, Any] | None, Proposal | None]:
         while True:
             before = self._sets.settled(request.name)
-            status = str(before["StackStatus"]) if before else ""
-            if before and status in NEVER_WHOLE:
-                self._cleared(before)
-                before = None
-            elif before and status not in (*UPDATABLE, *NOT_THERE):
-                raise self._sets.broken(request.name, before)
             try:
                 return before, self._sets.propose(request, before)
             except ClientError as error:

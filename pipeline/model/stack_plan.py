@@ -22,13 +22,17 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResourceChange:
-    """One resource of a change set. `kind` is its type (AWS::ECS::Cluster), `properties` are those that change."""
+    """One resource of a change set. `kind` is its type (AWS::ECS::Cluster), `properties` are those that change.
+
+    `follows`: it was not changed itself, but names something that was, and may change with it.
+    """
 
     action: Action
     logical: str
     kind: str
     physical: str = ""
     properties: tuple[str, ...] = ()
+    follows: bool = False
 
     @property
     def word(self) -> str:
@@ -77,9 +81,13 @@ class StackPlan:
             return ("nothing to do",)
         lines = [self.why] if self.why else []
         added = [change for change in self.changes if change.action is Action.ADD]
+        following = [change for change in self.changes if change.follows]
         if added:
             lines.append("add " + ", ".join(_counted(added)))
-        return (*lines, *(change.text for change in self.changes if change.action is not Action.ADD))
+        lines += [change.text for change in self.changes if change not in added and not change.follows]
+        if following:
+            lines.append("may change with it: " + ", ".join(_counted(following)))
+        return tuple(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,7 @@ def unforeseen(shown: StackPlan, now: Sequence[ResourceChange]) -> tuple[Resourc
     return tuple(change for change in now if (change.logical, change.action) not in told)
 
 
+_BY_REFERENCE = frozenset({"ResourceReference", "ResourceAttribute"})
 _REPEATED = frozenset({"TaskDefinition", "DesiredCount"})
 _COSTLY = (Action.REPLACE, Action.MAY_REPLACE, Action.REMOVE)
 
@@ -136,11 +145,18 @@ def _change(raw: object) -> ResourceChange | None:
     did = str(raw["Action"])
     if did == "Modify" and not physical:
         return None
-    properties = _properties(raw.get("Details") or ())
+    details = raw.get("Details") or ()
+    properties = _properties(details)
     if kind == "AWS::ECS::Service":
         properties = tuple(name for name in properties if name not in _REPEATED)
     action = _action(did, str(raw.get("Replacement") or "False"), kind, properties)
-    return ResourceChange(action, logical, kind, physical, properties)
+    return ResourceChange(action, logical, kind, physical, properties, _follows(action, details))
+
+
+def _follows(action: Action, details: Sequence[Mapping[str, object]]) -> bool:
+    """Whether it only names what changes. A replacement that is certain is told for itself."""
+    sources = {str(detail.get("ChangeSource", "")) for detail in details}
+    return bool(sources) and sources <= _BY_REFERENCE and action in (Action.CHANGE, Action.MAY_REPLACE)
 
 
 def _properties(details: object) -> tuple[str, ...]:
