@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore.loaders import Loader
 from botocore.session import Session
 
 from pipeline.adapters.aws import Access, Aws
@@ -35,6 +36,10 @@ secrets = { DATABASE_URL = "shop/staging/database-url" }
 [environments.prod]
 secrets = { DATABASE_URL = "shop/prod/database-url" }
 """
+WATCHED: list[Callable[[str], None]] = []
+MADE: dict[tuple[int, int, int], Aws] = {}
+LOADER = Loader()
+"""Reads each service's description once for this process and those that are forked from it."""
 READING = ("Describe", "Get", "List")
 
 
@@ -46,7 +51,6 @@ class Grounds:
     text: str = SHOP
     said: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    made: dict[tuple[int, int], Aws] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -54,9 +58,9 @@ class Grounds:
 
     def aws(self) -> Aws:
         """Clients of this process, and of whoever watches their calls now: none are shared with a forked one."""
-        whose = (os.getpid(), id(Session.create_client))
+        whose = (os.getpid(), len(WATCHED), self.port)
         access = Access("us-east-1", endpoint=f"http://127.0.0.1:{self.port}", key="test", secret="test")
-        return self.made.setdefault(whose, Aws(access))
+        return MADE.setdefault(whose, Aws(access))
 
     def client(self, service: str) -> Any:
         return self.aws().client(service)
@@ -152,8 +156,10 @@ def _die_at(number: int, work: Callable[[], object]) -> None:
 def _watched(called: Callable[[str], None]) -> Iterator[None]:
     """Calls `called` before each AWS call of clients that are made inside."""
     make = Session.create_client
+    WATCHED.append(called)
 
     def create_client(self: Session, *arguments: Any, **named: Any) -> Any:
+        self.register_component("data_loader", LOADER)
         made = make(self, *arguments, **named)
         made.meta.events.register("before-call", lambda model, **_: called(model.name))
         return made
@@ -163,3 +169,4 @@ def _watched(called: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         Session.create_client = make
+        WATCHED.append(called)  # clients made inside go on telling, so those made from here on are others
