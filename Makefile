@@ -3,10 +3,10 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format lock bench doctor clean
+.PHONY: help setup browser run test lint format lock bench bench-gate doctor clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## virtual environment, Docker engine, base images; seconds the second time
 	@scripts/setup
@@ -14,7 +14,10 @@ setup: ## virtual environment, Docker engine, base images; seconds the second ti
 run: setup ## build, integration, staging, production: one digest through all four
 	@$(PYTHON) -m pipeline run $(ARGS)
 
-test: setup lint ## every test, on real containers
+browser: setup
+	@$(PYTHON) scripts/browser.py
+
+test: setup browser lint ## every test, on real containers
 	@$(PYTHON) -m pytest $(ARGS)
 
 lint: setup ## style, types and who may import whom
@@ -29,6 +32,9 @@ format: setup ## puts the code into form
 
 lock: setup ## pins requirements/*.in to requirements/*.txt with hashes
 	@scripts/lock $(ARGS)
+
+bench-gate: setup ## how often the load gate is right, on the real stage; about a minute a decision
+	@$(PYTHON) -m bench.gate $(ARGS)
 
 bench: setup ## measures what the documentation states
 	@$(PYTHON) -m bench $(ARGS)

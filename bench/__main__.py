@@ -15,12 +15,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("startup", "judge", "evidence")
-WITH_CONTAINERS = ("sandbox", "local_cloud", "rollouts", "overhead", "kills", "contenders")
+ON_REQUEST = (
+    "gate_simulation",
+    "gate",
+    "generator",
+    "sandbox",
+    "local_cloud",
+    "rollouts",
+    "overhead",
+    "kills",
+    "contenders",
+)
 
 
 def main(names: Sequence[str]) -> int:
     """Runs the named benches, or all quick ones; exit code 1 when one failed, 2 for a name that is none."""
-    known = [name for name in (*QUICK, *WITH_CONTAINERS) if (ROOT / "bench" / f"{name}.py").is_file()]
+    known = [name for name in (*QUICK, *ON_REQUEST) if (ROOT / "bench" / f"{name}.py").is_file()]
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"error: no bench {', '.join(unknown)}\nnext:  one of {', '.join(known)}", file=sys.stderr)

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import connect
+from pipeline.adapters.load_orders import Orders, table_orders
 from pipeline.adapters.stack import stack_outputs
+from pipeline.adapters.table import Table
 from pipeline.config import Settings
 from pipeline.errors import ConfigurationError, StuckError, UnavailableError
 from pipeline.local import engine
@@ -19,7 +21,7 @@ from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Provisioning
-from pipeline.stacks import BASELINE, ENVIRONMENTS, shared_stack, stack_name, stacks_of
+from pipeline.stacks import BASELINE, ENVIRONMENTS, shared_stack, stack_name, stacks_of, table_name
 
 Credentials = Callable[[], Mapping[str, str] | None]
 
@@ -29,7 +31,8 @@ class Cloud:
     """A cloud that is ready to be used.
 
     `registry` is the host in image references, `login` what it asks for, `url` gives an environment's front,
-    `settled` keeps what an environment runs now, `images` finds base images.
+    `settled` keeps what an environment runs now, `images` finds base images. `inside` turns a front's URL into the one
+    by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
     """
 
     aws: Aws
@@ -38,6 +41,8 @@ class Cloud:
     url: Callable[[str], str]
     settled: Callable[[Desired], None]
     images: Callable[[Iterable[str]], Mapping[str, str]]
+    inside: Callable[[str], str]
+    orders: Orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +136,20 @@ def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:
 
 
 def build_images(settings: Settings, cloud: Cloud) -> Mapping[str, str]:
+    """The build's arguments that name base images; see `named_images`."""
+    return named_images(settings.build.base_images, settings, cloud)
+
+
+def named_images(arguments: Mapping[str, str], settings: Settings, cloud: Cloud) -> Mapping[str, str]:
     """Build arguments that name base images, as references the engine has.
 
     An argument whose name begins with BUILD asks for the variant that trusts what the host trusts; what ships is
     made from the others alone.
     """
+    local = settings.cloud.provider == "local"
     wanted = {
-        argument: image
-        + (BUILD if argument.startswith("BUILD") and settings.cloud.provider == "local" else "")
-        for argument, image in settings.build.base_images.items()
+        argument: image + (BUILD if argument.startswith("BUILD") and local else "")
+        for argument, image in arguments.items()
     }
     found = cloud.images(wanted.values()) if wanted else {}
     return {argument: found[image] for argument, image in wanted.items()}
@@ -151,6 +161,12 @@ def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
         from_here = "python -m pipeline local up"
         raise ConfigurationError("the local cloud is not up", hint=f"start it: {from_here}")
     urls = endpoints.urls
+    inside = {url: endpoints.inside[name] for name, url in urls.items()}
+    orders = Orders(
+        ticket=lambda: {"url": endpoints.orders},
+        now=lambda: SystemClock().now().timestamp(),
+        give=cloud.order,
+    )
     return Cloud(
         aws=_local_aws(endpoints),
         registry=endpoints.registry,
@@ -158,6 +174,8 @@ def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
         url=lambda environment: urls[environment],
         settled=cloud.record,
         images=_images(say),
+        inside=lambda url: inside.get(url, url),
+        orders=orders,
     )
 
 
@@ -190,6 +208,9 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
             )
         return found
 
+    def table() -> Table:
+        return Table(aws.client("dynamodb"), table_name(settings), settings.app.name)
+
     def beside(staging: str) -> str:
         """Staging's own address with the baseline's port."""
         told = stack_outputs(aws.client("cloudformation"), stack_name(settings, BASELINE)) or {}
@@ -208,4 +229,6 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
         url=url,
         settled=lambda _desired: None,
         images=lambda names: {name: name for name in names},
+        inside=lambda url: url,
+        orders=table_orders(aws, table, "staging"),
     )

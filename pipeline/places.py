@@ -179,9 +179,9 @@ class Place:
 
     def leaving(self) -> frozenset[Digest]:
         """What a rollback leaves. See `pipeline.model.rollback.leaving`."""
-        return leaving(self._pinned(), self.running())
+        return leaving(self.pinned(), self.running())
 
-    def _pinned(self) -> Digest | None:
+    def pinned(self) -> Digest | None:
         """The digest that the service is told to run, None where its task definition names a tag."""
         told = self.service.describe().task_definition
         return digest_in(self.service.task_definition(told), self.own.container)
@@ -192,7 +192,7 @@ class Place:
             return Order(Verdict(self.name, Outcome.PASSED), {"order": "not asked for here"})
         ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
         # What is pinned as well: tasks may report a platform's digest, of which nothing is on record.
-        pinned = self._pinned() if running else None
+        pinned = self.pinned() if running else None
         seen = running | ({pinned} if pinned else set())
         others = [self.records.origin(digest) for digest in sorted(seen, key=str)]
         known = [(other, self.ancestry(ours.commit, other.commit)) for other in others]
@@ -200,7 +200,7 @@ class Place:
 
     def last_good(self) -> Previous | None:
         """What the last good deployment on record ran, as far as its task definition is still what it was."""
-        found = self.records.last_good(self.name, self._pinned())
+        found = self.records.last_good(self.name, self.pinned())
         definition = self.definition_of(found) if found else ""
         return Previous(definition, digests=frozenset({found.subject})) if found and definition else None
 

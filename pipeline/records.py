@@ -38,6 +38,7 @@ from pipeline.stacks import ENVIRONMENTS
 from pipeline.trust import Signing
 
 SBOM_TYPE = "application/vnd.cyclonedx+json"
+BLOCKS_TYPE = "application/vnd.onedigest.load-blocks.v1+json+gzip"
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,10 @@ class Records:
         """Puts a CycloneDX list beside an image, once: it is never quite the same bytes twice, and one is enough."""
         if not any(found.statement.stage == "build" for found in self.weighed(image).accepted):
             self._attached.attach_artifact(image, SBOM_TYPE, content)
+
+    def attach_blocks(self, image: ImageRef, content: bytes) -> None:
+        """Puts what was measured side by side beside the image, so that anybody can compute the verdict again."""
+        self._attached.attach_artifact(image, BLOCKS_TYPE, content)
 
     def delivered(self, environment: str, image: ImageRef, say: Say) -> ImageRef:
         """The image where the environment pulls from: taken there first when that is a registry of its own."""

@@ -165,9 +165,9 @@ def possible_stacks(settings: Settings, environment: str) -> tuple[str, ...]:
 
 
 def families(settings: Settings, environment: str) -> tuple[str, ...]:
-    """The families of task definitions that the environment's stacks begin."""
+    """The families of task definitions that are ours there: those that stacks begin, and that of tasks which load."""
     own = f"{settings.app.name}-{environment}"
-    return tuple(own + kind.suffix for kind in _KINDS if kind.service is not None)
+    return (*(own + kind.suffix for kind in _KINDS if kind.service is not None), f"{own}-load")
 
 
 def not_here(settings: Settings, environment: str) -> tuple[str, ...]:

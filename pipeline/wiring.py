@@ -22,10 +22,10 @@ from pipeline.config import RequirementSettings, Settings, load
 from pipeline.gates import load_limits
 from pipeline.model.digest import ImageRef
 from pipeline.model.evidence import Evidence
-from pipeline.model.load import GeneratorLimits, LoadShape
-from pipeline.ports import IntegrationSandbox, Progress, Stage
+from pipeline.model.load import GeneratorLimits
+from pipeline.ports import IntegrationSandbox, LoadGenerator, Progress, Stage
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
-from pipeline.session import Asked, Session, make_logbook, make_place
+from pipeline.session import Asked, Session, make_baseline, make_logbook, make_place, make_workers
 from pipeline.terminal import Terminal
 from pipeline.trust import Signing, needs_cloud, open_signing
 from stages.build import BuildPlan, BuildStage
@@ -152,31 +152,38 @@ def _integration_stage(session: Session) -> IntegrationStage:
 
 def _staging_stage(session: Session) -> StagingStage:
     root, settings = session.root, session.settings
-    load_settings = settings.load
+    told = settings.load
     required = settings.gate.prod.staging or RequirementSettings()
-    shape = LoadShape(
-        locustfile=Path(load_settings.locustfile),
-        users=load_settings.users,
-        spawn_rate=load_settings.spawn_rate,
-        warmup=load_settings.warmup,
-        duration=load_settings.duration,
-    )
-    generator = load_settings.generator
     plan = LoadPlan(
-        shape=shape,
+        shape=told.shape,
         root=root,
         limits=load_limits(required),
-        generator=GeneratorLimits(generator.max_cpu, generator.max_lag_share, generator.min_delivered),
+        generator=GeneratorLimits(**told.generator.model_dump()),
         directory=session.directory,
+        rules=told.rules,
+        solo=told.solo,
+        workers=told.workers.model_dump(mode="json", exclude={"start_timeout"})
+        if told.workers.tasks
+        else None,
     )
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))
     }
     locust = Locust(sys.executable, SystemClock(), root=root, environ=environ)
+    generator: LoadGenerator = locust
+    if told.workers.tasks:
+        generator = make_workers(session).generator(locust, session.terminal.say)
     rehearse = (
         (lambda: _production_image(session)) if settings.environments.staging.rehearse_rollback else None
     )
-    return StagingStage(make_environment(session, "staging"), plan, locust, rehearse)
+    return StagingStage(
+        make_environment(session, "staging"),
+        plan,
+        generator,
+        rehearse,
+        opponent=make_baseline(session).beside() if told.compares else None,
+        keep=session.records.attach_blocks,
+    )
 
 
 def make_rollback_stage(session: Session, name: str, to: Evidence, reason: str) -> RollbackStage:

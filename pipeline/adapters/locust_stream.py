@@ -1,27 +1,34 @@
-"""Reads the record that our Locust plugin writes: one JSON object a line, a second each."""
+"""Reads the record that our Locust plugin writes, one JSON object a line, and says whether it is whole."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.model.histogram import Histogram
-from pipeline.model.limits import show
-from pipeline.model.load import EndpointSummary, GeneratorHealth, LoadShape, LoadSummary, Second
+from pipeline.model.load import GeneratorHealth, LoadShape
 
 Line = Mapping[str, Any]
 
 _SKEW = 0.5
 """Seconds by which the wall clock may run away from the monotonic one within an interval."""
 
-_ERRORS = 10
+_TOGETHER = 0.5
+"""Seconds by which a process may begin after the moment that was agreed on."""
+
+
+class Stream(Protocol):
+    """Where the lines of one Locust process come from: a file, or a task's log."""
+
+    def lines(self) -> Sequence[Line]:
+        """Those that were not given yet. Raises ValueError for one that is no JSON object."""
+        ...
 
 
 class Tail:
-    """Gives the complete lines that were added to a growing file, from its beginning."""
+    """The complete lines that were added to a growing file, from its beginning: a `Stream`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -35,118 +42,147 @@ class Tail:
             file.seek(self._offset)
             whole, newline, _ = file.read().rpartition(b"\n")
         self._offset += len(whole) + len(newline)
-        return [_object(line) for line in whole.splitlines()]
+        return [line_of(line) for line in whole.splitlines()]
 
 
-def progress_of(line: Line, shape: LoadShape) -> tuple[float, str]:
-    """How much of the run is done after a line of kind `second`, from 0 to 1, and what it looked like."""
-    whole = shape.lead + shape.duration
-    if float(line["from"]) >= whole:
-        return 1.0, "waiting for the last answers"
-    done = min(1.0, float(line["to"]) / whole)
-    second = _second(line, shape)
-    span = max(float(line["to"]) - float(line["from"]), 0.001)
-    rate = f"{(second.requests + int(line['outside'])) / span:.0f} req/s"
-    if float(line["to"]) <= shape.lead:
-        return done, f"warming up · {rate}"
-    latency = show("p95_ms", second.p95_ms) if second.p95_ms is not None else "–"
-    return done, f"{rate} · p95 {latency} · {second.failures} failed"
-
-
-def fault_of(lines: Sequence[Line], shape: LoadShape) -> str:
-    """Why the record cannot be judged; empty when it is whole. Raises KeyError or ValueError when it is not in form."""
-    seconds = [line for line in lines if line["kind"] == "second"]
-    if not lines or lines[0]["kind"] != "begin":
-        return "Locust ended before it had started a user"
-    measured = sum(_overlap(line, shape) for line in seconds)
-    if lines[-1]["kind"] != "end":
-        return f"its record breaks off after {measured:.1f} of {shape.duration:g} s of measuring"
-    requests = sum(int(entry[0]) for line in seconds for entry in line["endpoints"].values())
-    if [line["line"] for line in seconds] != list(range(1, int(lines[-1]["lines"]) + 1)):
-        return "lines of its record are missing"
-    if requests != lines[-1]["requests"]:
-        return f"its record holds {requests} of {lines[-1]['requests']} requests"
-    jump = max((float(line["skew"]) for line in seconds), key=abs, default=0.0)
-    if abs(jump) > _SKEW:
-        return f"the machine's clock jumped by {jump:+.1f} s while it ran"
-    return "" if requests else f"not one request was answered or failed within {shape.duration:g} s"
-
-
-def summarise(lines: Sequence[Line], shape: LoadShape) -> LoadSummary:
-    """What a whole record (see `fault_of`) says."""
-    seconds = [line for line in lines if line["kind"] == "second"]
-    endpoints = _endpoints(seconds)
-    total = EndpointSummary.of(
-        "all",
-        sum(endpoint.requests for endpoint in endpoints),
-        sum(endpoint.failures for endpoint in endpoints),
-        _merged(endpoint.histogram for endpoint in endpoints),
-    )
-    errors = sum((Counter(line["errors"]) for line in seconds), Counter[str]())
-    return LoadSummary(
-        total=total,
-        endpoints=endpoints,
-        seconds=sum(_overlap(line, shape) for line in seconds),
-        generator=_health(seconds, shape),
-        errors=dict(errors.most_common(_ERRORS)),
-        series=[_second(line, shape) for line in seconds if _overlap(line, shape) > 0],
-        unfinished=int(lines[-1]["unfinished"]),
-    )
-
-
-def _object(raw: bytes) -> Line:
+def line_of(raw: bytes) -> Line:
+    """One line of a record. Raises ValueError for what is no JSON object."""
     line = json.loads(raw)
     if not isinstance(line, dict):
         raise ValueError(f"not a JSON object: {raw[:80]!r}")
     return line
 
 
-def _overlap(line: Line, shape: LoadShape) -> float:
-    begin, end = shape.lead, shape.lead + shape.duration
+class Record:
+    """What one Locust process wrote so far.
+
+    Methods raise KeyError, TypeError or ValueError when a line is not in form.
+    """
+
+    def __init__(self) -> None:
+        self.ready = self.begun = False
+        self.intervals: list[Line] = []
+        self.end: Line | None = None
+        self._late = 0.0
+
+    def add(self, line: Line) -> None:
+        """Takes the next line."""
+        kind = line["kind"]
+        self.ready = True
+        if kind == "begin":
+            self.begun = True
+            self._late = float(line["late"])
+        elif kind == "interval":
+            self.intervals.append(line)
+        elif kind == "end":
+            self.end = line
+
+    @property
+    def whole(self) -> int:
+        """The last block of which every answer is in; -1 before the first."""
+        return max((int(line["whole"]) for line in self.intervals[-1:]), default=-1)
+
+    @property
+    def measured(self) -> float | None:
+        """Seconds of measuring that its end tells; None while it has none."""
+        return None if self.end is None else float(self.end["measured"])
+
+    def fault(self, shape: LoadShape) -> str:
+        """Why the record cannot be judged; empty when it is whole."""
+        if not self.begun:
+            return "Locust ended before it had started a user"
+        if self.end is None:
+            measured = sum(overlap(line, shape, shape.duration) for line in self.intervals)
+            return f"its record breaks off after {measured:.1f} of {shape.duration:g} s of measuring"
+        if self._late > _TOGETHER:
+            return f"it began {self._late:.1f} s after the others"
+        if [line["line"] for line in self.intervals] != list(range(1, int(self.end["lines"]) + 1)):
+            return "lines of its record are missing"
+        requests = sum(cell.requests for line in self.intervals for *_, cell in cells_of(line))
+        if requests != self.end["requests"]:
+            return f"its record holds {requests} of {self.end['requests']} requests"
+        jump = max((float(line["skew"]) for line in self.intervals), key=abs, default=0.0)
+        return f"the machine's clock jumped by {jump:+.1f} s while it ran" if abs(jump) > _SKEW else ""
+
+
+class Cell:
+    """One endpoint of one side within one block, as it adds up."""
+
+    __slots__ = ("bins", "failures", "requests")
+
+    def __init__(self, entry: Sequence[Any] = (0, 0, {})) -> None:
+        self.requests, self.failures = int(entry[0]), int(entry[1])
+        self.bins: dict[int, int] = {int(number): int(count) for number, count in entry[2].items()}
+
+    def add(self, other: Cell) -> None:
+        """Takes the other's counts in."""
+        self.requests += other.requests
+        self.failures += other.failures
+        for number, count in other.bins.items():
+            self.bins[number] = self.bins.get(number, 0) + count
+
+
+def cells_of(line: Line) -> Iterable[tuple[int, str, str, Cell]]:
+    """Block, side, endpoint and counts that a line of kind `interval` adds."""
+    for block, sides in line["blocks"].items():
+        for side, endpoints in sides.items():
+            for name, entry in endpoints.items():
+                yield int(block), side, name, Cell(entry)
+
+
+def merged(cells: Iterable[Cell]) -> Cell:
+    """All of them together; none is changed."""
+    whole = Cell()
+    for cell in cells:
+        whole.add(cell)
+    return whole
+
+
+def histogram_of(cells: Iterable[Cell]) -> Histogram:
+    """The latencies of all of them."""
+    return Histogram(merged(cells).bins)
+
+
+def overlap(line: Line, shape: LoadShape, measured: float) -> float:
+    """Seconds of measuring within an interval."""
+    begin, end = shape.lead, shape.lead + measured
     return max(0.0, min(float(line["to"]), end) - max(float(line["from"]), begin))
 
 
-def _health(seconds: Sequence[Line], shape: LoadShape) -> GeneratorHealth:
-    within = [line for line in seconds if _overlap(line, shape) > 0]
-    time = sum(float(line["to"]) - float(line["from"]) for line in within) or float("nan")
-    users = sum(_overlap(line, shape) * min(1.0, int(line["users"]) / shape.users) for line in within)
+def health_of(records: Sequence[Record], shape: LoadShape, sides: Sequence[str]) -> GeneratorHealth:
+    """The worst process's figures, and what was delivered of the whole load on the side that got least of its own."""
+    each = [_health(record, shape) for record in records]
+    delivered = [_delivered(records, shape, side, len(sides)) for side in sides]
+    pressures = [pressure for *_, pressure in each if pressure is not None]
     return GeneratorHealth(
-        cpu_share=sum(float(line["cpu"]) for line in within) / time,
-        lag_share=sum(float(line["late"]) for line in within) / time,
-        delivered_share=users / shape.duration,
+        cpu_share=max((cpu for cpu, *_ in each), default=float("nan")),
+        lag_share=max((lag for _, lag, _ in each), default=float("nan")),
+        delivered_share=min(delivered, default=float("nan")),
+        pressure_share=max(pressures) if len(pressures) == len(each) else None,
     )
 
 
-def _endpoints(seconds: Sequence[Line]) -> list[EndpointSummary]:
-    names = sorted({name for line in seconds for name in line["endpoints"]})
-    return [
-        _endpoint(name, [line["endpoints"][name] for line in seconds if name in line["endpoints"]])
-        for name in names
-    ]
+def _health(record: Record, shape: LoadShape) -> tuple[float, float, float | None]:
+    measured = shape.duration if record.measured is None else record.measured
+    within = [line for line in record.intervals if overlap(line, shape, measured) > 0]
+    time = sum(float(line["to"]) - float(line["from"]) for line in within) or float("nan")
+    pressures = [line["pressure"] for line in within]
+    cpu, late = (sum(float(line[key]) for line in within) / time for key in ("cpu", "late"))
+    return cpu, late, None if None in pressures else sum(map(float, pressures)) / time
 
 
-def _endpoint(name: str, entries: Sequence[Sequence[Any]]) -> EndpointSummary:
-    requests, failures = sum(int(entry[0]) for entry in entries), sum(int(entry[1]) for entry in entries)
-    return EndpointSummary.of(name, requests, failures, _merged(_histogram(entry[2]) for entry in entries))
-
-
-def _second(line: Line, shape: LoadShape) -> Second:
-    entries = list(line["endpoints"].values())
-    return Second(
-        at=round(max(0.0, float(line["from"]) - shape.lead), 3),
-        requests=sum(int(entry[0]) for entry in entries),
-        failures=sum(int(entry[1]) for entry in entries),
-        users=int(line["users"]),
-        p95_ms=_merged(_histogram(entry[2]) for entry in entries).quantile(0.95),
-    )
-
-
-def _histogram(bins: Mapping[str, int]) -> Histogram:
-    return Histogram({int(number): int(count) for number, count in bins.items()})
-
-
-def _merged(histograms: Iterable[Histogram]) -> Histogram:
-    whole = Histogram()
-    for histogram in histograms:
-        whole = whole.merge(histogram)
-    return whole
+def _delivered(records: Sequence[Record], shape: LoadShape, side: str, sides: int) -> float:
+    if shape.arrivals:
+        counts = [record.end["arrivals"][side] for record in records if record.end]
+        planned, begun = (sum(int(count[which]) for count in counts) for which in (0, 1))
+        return begun / planned if planned else float("nan")
+    planned_users = shape.users / (sides * len(records))
+    share = 0.0
+    for record in records:
+        measured = shape.duration if record.measured is None else record.measured
+        users = sum(
+            overlap(line, shape, measured) * min(1.0, int(line["users"][side]) / planned_users)
+            for line in record.intervals
+        )
+        share += users / measured if measured > 0 else float("nan")
+    return share / len(records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,7 +51,17 @@ def _environment(session: Session, name: str) -> dict[str, Any]:
         "recorded": seen.recorded,
         "drift": seen.drift,
         "lease": _lease(session, name),
+        "baseline": _baseline(session) if name == "staging" else None,
     }
+
+
+def _baseline(session: Session) -> dict[str, Any] | None:
+    """What runs beside staging, which is there while a candidate is loaded; None where nothing does."""
+    try:
+        left = session.beside()
+    except PipelineError as error:
+        return {"error": error.message, "hint": error.hint}
+    return asdict(left) if left else None
 
 
 def _lease(session: Session, name: str) -> dict[str, Any] | None:
@@ -67,7 +78,7 @@ def _lines(environment: dict[str, Any]) -> list[str]:
     if "error" in environment:
         return [f"{name}unknown: {environment['error']}", f"{'':<12}next: {environment['hint']}"]
     if not environment["digest"]:
-        return [f"{name}nothing runs yet", *_held(environment["lease"])]
+        return [f"{name}nothing runs yet", *_beside(environment["baseline"]), *_held(environment["lease"])]
     lines = [
         f"{name}{environment['digest']}",
         f"{'':<12}commit {environment['commit'][:12] or 'unknown'}, {_health(environment)}, {environment['url']}",
@@ -78,7 +89,17 @@ def _lines(environment: dict[str, Any]) -> list[str]:
         lines.append(f"{'':<12}deployment in progress: {environment['deployment']}")
     if environment["drift"]:
         lines.append(f"{'':<12}drift: {environment['drift']}")
-    return [*lines, *_held(environment["lease"])]
+    return [*lines, *_beside(environment["baseline"]), *_held(environment["lease"])]
+
+
+def _beside(baseline: dict[str, Any] | None) -> list[str]:
+    if baseline is None:
+        return []
+    if "error" in baseline:
+        return [f"{'':<12}what runs beside it is not known: {baseline['error']}"]
+    count, digests = max(baseline["desired"], baseline["running"]), ", ".join(baseline["digests"])
+    tasks = f"{count} task{'s' * (count != 1)} of {digests or 'nothing yet'}"
+    return [f"{'':<12}beside it, for a comparison: {tasks}"]
 
 
 def _held(lease: dict[str, Any] | None) -> list[str]:

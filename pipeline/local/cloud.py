@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UnavailableError
 from pipeline.local import databases
+from pipeline.local.balancer import ORDERS_PORT, RuntimeApi
 from pipeline.local.emulator_process import EmulatorProcess, Identity
 from pipeline.local.launch import ACCOUNT
 from pipeline.local.loopback import Ports
-from pipeline.local.parts import Engine, engine_errors
+from pipeline.local.parts import Engine, engine_errors, fronts_of
 from pipeline.local.progress import Progress
 from pipeline.local.restore import Record, Restore
 from pipeline.local.spec import (
@@ -132,6 +134,16 @@ class LocalCloud:
         """Keeps what an environment runs now, so that `up` brings it back. Call it after each good rollout."""
         self._record.keep(desired)
 
+    def order(self, text: str) -> None:
+        """Tells tasks that load an environment when to begin. Raises UnavailableError when the balancer is not up."""
+        try:
+            RuntimeApi(self._ports.known()["balancer"]).order(text)
+        except (OSError, KeyError) as error:
+            raise UnavailableError(
+                f"the local cloud's balancer takes no order: {error}",
+                hint="`python -m pipeline local up` repairs it",
+            ) from error
+
     def _environment_names(self) -> list[str]:
         return [environment.name for environment in self._spec.environments]
 
@@ -158,6 +170,8 @@ class LocalCloud:
             account=ACCOUNT,
             urls={name: f"http://127.0.0.1:{ports[name]}" for name in self._environment_names()},
             database_urls=databases.database_urls(self._spec.app, known),
+            inside={f.environment: f"http://balancer:{f.port}" for f in fronts_of(self._spec.environments)},
+            orders=f"http://balancer:{ORDERS_PORT}/",
         )
 
     def _populate(self, identity: Identity, endpoints: Endpoints) -> None:

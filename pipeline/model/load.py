@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.model.histogram import Histogram
+from pipeline.model.intervals import score_interval
 from pipeline.model.limits import Breach, Limit, breaches, metric_name, number, show, split_metric
 from pipeline.model.verdict import Outcome, Reason, Verdict, combine
 
@@ -155,7 +156,7 @@ def judge_load(summary: LoadSummary, limits: LoadLimits, generator: GeneratorLim
         *_unsound(summary),
         *_unlimited(limits),
         *_broken(summary, limits),
-        *_starved(summary.generator, generator),
+        *starved(summary.generator, generator),
     ]
     if not found:
         return Verdict(_GATE, Outcome.PASSED, (Reason(headline(summary)),))
@@ -183,7 +184,6 @@ def metrics_of(summary: LoadSummary) -> dict[str, float]:
 
 def facts_of(summary: LoadSummary) -> dict[str, Any]:
     """The summary as JSON values for records and reports: all requests, a row an endpoint, errors, the time series."""
-    health = summary.generator
     return {
         "seconds": number(summary.seconds),
         "all": _row(summary.total),
@@ -191,12 +191,7 @@ def facts_of(summary: LoadSummary) -> dict[str, Any]:
         "errors": dict(summary.errors),
         "unfinished": summary.unfinished,
         "as_sent": {f"{label}_ms": number(value) for label, value in summary.as_sent.items()},
-        "generator": {
-            "cpu_share": number(health.cpu_share),
-            "lag_share": number(health.lag_share),
-            "delivered_share": number(health.delivered_share),
-            "pressure_share": number(health.pressure_share),
-        },
+        "generator": health_of(summary.generator),
         "series": [
             {
                 "at": s.at,
@@ -207,6 +202,16 @@ def facts_of(summary: LoadSummary) -> dict[str, Any]:
             }
             for s in summary.series
         ],
+    }
+
+
+def health_of(generator: GeneratorHealth) -> dict[str, Any]:
+    """The same of the load generator's health."""
+    return {
+        "cpu_share": number(generator.cpu_share),
+        "lag_share": number(generator.lag_share),
+        "delivered_share": number(generator.delivered_share),
+        "pressure_share": number(generator.pressure_share),
     }
 
 
@@ -224,10 +229,7 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     """The 99 % score interval of a share. Raises ValueError unless 0 <= hits <= trials and trials > 0."""
     if not 0 <= hits <= trials or trials <= 0:
         raise ValueError(f"no share: {hits} of {trials}")
-    share, spread = hits / trials, _Z * _Z / trials
-    middle = share + spread / 2
-    half = _Z * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
-    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+    return score_interval(hits / trials, trials, _Z)
 
 
 def fitting_users(users: int, processes: int, sides: int = 2) -> int:
@@ -367,7 +369,8 @@ def _weigh_few(metric: str, share: float, bound: float, endpoint: EndpointSummar
     )
 
 
-def _starved(health: GeneratorHealth, limits: GeneratorLimits) -> Iterator[Verdict]:
+def starved(health: GeneratorHealth, limits: GeneratorLimits) -> Iterator[Verdict]:
+    """Everything by which the generator may have been the bottleneck, each undecided by itself."""
     most, least = "at most", "at least"
     figures = (
         ("used", health.cpu_share, "of a core", most, limits.max_cpu),

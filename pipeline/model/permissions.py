@@ -108,27 +108,43 @@ def _signing(scope: Scope) -> list[Statement]:
 
 
 def _rollout(scope: Scope, grounds: Grounds) -> list[Statement]:
-    path = f"{grounds.cluster}/{grounds.service}"
-    family = scope.arn("ecs", f"task-definition/{scope.app}-{grounds.name}:*")
+    services = _services_of(grounds)
+    families = _families(scope, grounds)
     cluster = {"ArnLike": {"ecs:cluster": scope.arn("ecs", f"cluster/{grounds.cluster}")}}
     told = {"StringEquals": {"iam:PassedToService": ECS_TASKS}}
     return [
         _on(
             "RollOut",
             ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:UpdateService"),
-            scope.arn("ecs", f"service/{path}"),
+            [scope.arn("ecs", f"service/{path}") for path in services],
         ),
         _on(
             "Deployments",
             ("ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions", "ecs:StopServiceDeployment"),
-            [scope.arn("ecs", f"service-{kind}/{path}/*") for kind in ("deployment", "revision")],
+            [
+                scope.arn("ecs", f"service-{kind}/{path}/*")
+                for kind in ("deployment", "revision")
+                for path in services
+            ],
         ),
-        _on("Definitions", ("ecs:RegisterTaskDefinition", "ecs:TagResource"), family),
+        _on("Definitions", ("ecs:RegisterTaskDefinition", "ecs:TagResource"), families),
         _on("LookAtDefinitions", "ecs:DescribeTaskDefinition", "*"),
         {**_on("Tasks", ("ecs:DescribeTasks", "ecs:ListTasks"), "*"), "Condition": cluster},
-        {**_on("TaskBefore", "ecs:RunTask", family), "Condition": cluster},
+        {**_on("OneOffTasks", "ecs:RunTask", families), "Condition": cluster},
+        _on("EndOneOffTasks", "ecs:StopTask", scope.arn("ecs", f"task/{grounds.cluster}/*")),
         {**_on("PassRoles", "iam:PassRole", _roles(scope, grounds)), "Condition": told},
     ]
+
+
+def _services_of(grounds: Grounds) -> list[str]:
+    """The service, and the one beside it that staging is compared with."""
+    return [f"{grounds.cluster}/{name}" for name in (grounds.service, f"{grounds.service}-baseline")]
+
+
+def _families(scope: Scope, grounds: Grounds) -> list[str]:
+    """Those of the service, of the one beside it, and of the tasks that load."""
+    own = f"task-definition/{scope.app}-{grounds.name}"
+    return [scope.arn("ecs", f"{own}:*"), scope.arn("ecs", f"{own}-*:*")]
 
 
 def _watching(scope: Scope, grounds: Grounds) -> list[Statement]:
@@ -186,11 +202,11 @@ def _services(scope: Scope, environments: Sequence[Grounds]) -> list[Statement]:
         for resource in (
             f"cluster/{grounds.cluster}",
             *(f"{kind}/{grounds.cluster}/*" for kind in ("service", "task", "container-instance")),
-            f"task-definition/{scope.app}-{grounds.name}:*",
         )
     ]
+    definitions = [arn for grounds in environments for arn in _families(scope, grounds)]
     return [
-        _on("Services", "ecs:*", [*named, scope.arn("ecs", "capacity-provider/*")]),
+        _on("Services", "ecs:*", [*named, *definitions, scope.arn("ecs", "capacity-provider/*")]),
         _on("Definitions", _DEFINITION_CALLS, "*"),
     ]
 

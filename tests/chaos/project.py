@@ -107,6 +107,7 @@ users = 2
 spawn_rate = 10
 warmup = "0s"
 duration = "2s"
+baseline = "none"
 generator = {{ max_cpu = 1.0, max_lag_share = 1.0, min_delivered = 0.1 }}
 
 [gate.prod.staging.limits]

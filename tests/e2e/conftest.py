@@ -33,6 +33,7 @@ SHORTER = {
     "desired = 2": 'desired = 2\nrollout = { bake = "2s" }',
     "desired = 1": 'desired = 1\nrollout = { bake = "2s" }',
     "users = 16": "users = 10",
+    'baseline = "prod"': 'baseline = "none"',
     "[load]": "[load.generator]\nmax_cpu = 1.0\nmax_lag_share = 1.0\nmin_delivered = 0.3\n\n[load]",
 }
 """The sample's pipeline.toml for machines that do other things at the same time."""

@@ -92,7 +92,7 @@ def test_the_json_fields_of_a_run_are_the_documented_ones() -> None:
     found = describe(RunReport("r", ()), "run")
     section = CLI[CLI.index("## JSON") :]
     rows = re.findall(r"^\| `(\w+)` \| run", section, re.MULTILINE)
-    assert set(rows) == {*found, "schema", "report"}
+    assert set(rows) == {*found, "schema", "machine", "settings", "report"}
 
 
 # -- configuration ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,199 @@
+"""What a candidate on staging is compared with: what production runs, and the service that is to run it beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.ecs import EcsService
+from pipeline.adapters.http_probe import FreshConnectionProbe
+from pipeline.beside import Beside
+from pipeline.errors import ConfigurationError, PipelineError, UndecidedError
+from pipeline.model.baseline import WITHOUT, Baseline, production_runs, shown, sizes
+from pipeline.model.check import Check, State
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.rollout import RolloutPolicy
+from pipeline.model.service import ServiceState, digests_run
+from pipeline.places import Place
+from pipeline.ports import Candidate, Service, Source
+from pipeline.rollout import Check as RolloutCheck
+from pipeline.rollout import DeploySpec, Rollout
+from pipeline.stacks import BASELINE, baseline_service_name
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What runs in the baseline service now: how many tasks it should have, and their digests."""
+
+    desired: int
+    running: int
+    digests: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        """The same in one line."""
+        count = max(self.desired, self.running)
+        return (
+            f"{count} task{'s' * (count != 1)} of {', '.join(self.digests) or 'nothing yet'} beside staging"
+        )
+
+
+@dataclass(frozen=True)
+class BaselineService:
+    """The service beside staging's. Nothing is asked of the cloud beforehand."""
+
+    staging: Place
+    prod: Place
+
+    @cached_property
+    def service(self) -> EcsService:
+        """The ECS service, in staging's cluster."""
+        name = baseline_service_name(self.staging.settings)
+        return replace(self.staging.service, service=name, _definitions={})
+
+    def url(self) -> str:
+        """The front that leads to it."""
+        return self.staging.cloud.url(BASELINE)
+
+    def beside(self) -> Beside:
+        """What has production's digest run there."""
+        return Beside(
+            staging=self.staging.service,
+            service=self.service,
+            first=self.staging.own.desired,
+            rollout=self._rollout,
+            spec=self._spec,
+            delivered=self.staging.delivered,
+            chosen=self.choose,
+            front=self.url,
+            clock=SystemClock(),
+        )
+
+    def _rollout(self, service: Service) -> Rollout:
+        live, told = self.described(), self.staging.own.rollout
+        group = live.target_group
+        return Rollout(
+            service=service,
+            targets=self.staging.targets(group, live.alternate_target_group) if group else None,
+            probe=FreshConnectionProbe(),
+            clock=SystemClock(),
+            policy=RolloutPolicy(deadline=told.timeout, drain=told.drain_timeout, stay_up=0.0),
+        )
+
+    def _spec(self, image: ImageRef) -> DeploySpec:
+        """As for a candidate, without a command before it; the version path must name its digest."""
+        spec = self.staging.spec(Candidate(Source(""), image))
+        version = RolloutCheck(self.staging.settings.app.version, expect_digest=True)
+        return replace(spec, before=(), checks=(version,), base_url=self.url(), alarms=())
+
+    def choose(self, candidate: Candidate) -> tuple[Baseline, str]:
+        """What the candidate is compared with, or why with nothing; and what is odd about it, if anything is.
+
+        Raises UndecidedError when that is not clear, what the cloud raises when production cannot be asked, and
+        ConfigurationError when there is no service to run it.
+        """
+        digest = self._of_production()
+        if digest is None:
+            return Baseline(why="nothing runs in production yet"), ""
+        if digest == candidate.ref.digest:
+            return Baseline(why="production runs this very digest"), ""
+        image = ImageRef(self.staging.records.repository, digest)
+        if self.staging.records.registry.resolve(image.repository, str(digest)) is None:
+            raise UndecidedError(
+                f"production runs {digest}, and {image.repository} has no such image to compare the candidate with",
+                hint=f"copy it there, or promote something that was built by this pipeline; {WITHOUT}",
+            )
+        self.described()
+        recorded, odd = self.prod.recorded(), ""
+        if recorded and recorded != digest:
+            odd = f"production runs {digest.short}, although {recorded.short} is the newest good rollout on record"
+        return Baseline(image, recorded=str(recorded or "")), odd
+
+    def _of_production(self) -> Digest | None:
+        try:
+            live = self.prod.service.describe()
+            pinned, running = self.prod.pinned(), self.prod.running()
+            platforms = self._platforms(pinned) if pinned and running - {pinned} else frozenset[Digest]()
+            return production_runs(live, pinned, running, platforms)
+        except UndecidedError:
+            raise
+        except ConfigurationError as error:
+            raise type(error)(
+                f"production cannot be asked what it runs: {error.message}", hint=f"{error.hint}; {WITHOUT}"
+            ) from error
+
+    def _platforms(self, digest: Digest) -> frozenset[Digest]:
+        records = self.staging.records
+        image = ImageRef(records.repository, digest)
+        if records.registry.resolve(image.repository, str(digest)) is None:
+            return frozenset()
+        return frozenset(records.registry.image_facts(image).platform_digests)
+
+    def described(self) -> ServiceState:
+        """Its service as it stands. Raises ConfigurationError when there is none, with the way to have one."""
+        try:
+            return self.service.describe()
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"there is no baseline service: {error.message}", hint=self._way_to_have_one
+            ) from error
+
+    @property
+    def _way_to_have_one(self) -> str:
+        settings = self.staging.settings
+        if settings.cloud.provider == "local":
+            return f"`python -m pipeline local up` makes it; {WITHOUT}"
+        name = "or name one of yours in environments.staging.baseline.service"
+        return f"`python -m pipeline setup staging` makes it, {name}; {WITHOUT}"
+
+    def left(self) -> Left | None:
+        """What runs there now, None where nothing does. During a load that is as it should be."""
+        if not self.staging.settings.load.compares:
+            return None
+        live = self.service.describe()
+        if not live.desired and not live.running:
+            return None
+        digests = digests_run(self.service.tasks(), self.service.container)
+        return Left(live.desired, live.running, sorted(map(str, digests)))
+
+    def checks(self) -> Sequence[Check]:
+        """What the comparison needs of its service, without changing anything."""
+        if not self.staging.settings.load.compares:
+            return (Check("baseline", State.SKIP, 'load.baseline is "none"'),)
+        return tuple(self._checks())
+
+    def _checks(self) -> Iterator[Check]:
+        name = "baseline"
+        try:
+            live, staging = self.described(), self.staging.service.describe()
+            url, left = self.url(), self.left()
+            definition = self.staging.service.task_definition(staging.task_definition)
+        except PipelineError as error:
+            yield Check(name, State.NG, error.message, error.hint)
+            return
+        if difference := _unlike(staging.raw, live.raw):
+            yield Check(name, State.NG, difference, "make both services alike: they are compared")
+        elif bool(live.target_group) != bool(staging.target_group):
+            fix = "put it behind a target group and a listener of its own"
+            yield Check(name, State.NG, f"{self.service.service} has no target group, staging's has", fix)
+        elif left:
+            text = f"{left.text}: a staging run is under way, or was killed and the next one takes it over"
+            yield Check(name, State.SKIP, text)
+        else:
+            size = shown(sizes(definition, self.service.container))
+            yield Check(
+                name,
+                State.OK,
+                f"{self.service.service} at {url}, no task; it will have {size}, as the candidate",
+            )
+
+
+def _unlike(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str:
+    """How the two services' capacity differs, empty where it does not."""
+    for key in ("launchType", "capacityProviderStrategy"):
+        one, other = ours.get(key) or "none", theirs.get(key) or "none"
+        if one != other:
+            return f"{key} is {other} for the baseline, {one} for staging"
+    return ""

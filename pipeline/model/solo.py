@@ -1,0 +1,98 @@
+"""The candidate alone, then production alone: shows what a resource that both saturate hides side by side.
+
+With a shared saturated database a candidate three times as slow reads as 1.05 to 1.12 side by side, because it slows
+production down as well. Alone it shows. Phases one after the other are noisy, so the bounds are wide, and what they
+find is measured a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.model.limits import show
+from pipeline.model.load import QUANTILES, LoadSummary, needed
+from pipeline.model.relative_rules import RelativeRules
+from pipeline.model.verdict import Outcome, Reason, Verdict
+
+MOST: Mapping[str, float] = {"p50": 1.5, "p95": 2.0}
+"""Ratios above these are suspicious."""
+
+_GATE = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class SoloRatio:
+    """A quantile of the candidate alone, of the baseline alone (milliseconds), and their ratio."""
+
+    label: str
+    candidate_ms: float
+    baseline_ms: float
+    suspicious: bool
+
+    @property
+    def ratio(self) -> float:
+        """Candidate to baseline."""
+        return self.candidate_ms / self.baseline_ms
+
+    @property
+    def words(self) -> str:
+        """The ratio with what it is made of."""
+        shown = f"{show('p50_ms', self.candidate_ms)} against {show('p50_ms', self.baseline_ms)}"
+        return f"{self.label} alone is {self.ratio:.2f} × production's alone ({shown})"
+
+
+@dataclass(frozen=True, slots=True)
+class Solo:
+    """What one pair of solo phases says; `missing` tells of each quantile that could not be compared."""
+
+    ratios: Mapping[str, SoloRatio] = field(default_factory=dict)
+    missing: tuple[Reason, ...] = ()
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether both phases have to be repeated."""
+        return any(ratio.suspicious for ratio in self.ratios.values())
+
+
+def judge_solo(candidate: LoadSummary, baseline: LoadSummary, rules: RelativeRules) -> Solo:
+    """Compares the median and the 95th percentile; differences below `rules.min_delta_ms` are never suspicious."""
+    found, missing = {}, []
+    for label, most in MOST.items():
+        mine, theirs = candidate.total.quantiles.get(label), baseline.total.quantiles.get(label)
+        requests = min(candidate.total.requests, baseline.total.requests)
+        fewest = needed(QUANTILES[label])
+        if mine is None or theirs is None or theirs <= 0 or requests < fewest:
+            text = f"{label} alone rests on {requests:,} requests a side, {fewest:,} are needed"
+            missing.append(Reason(text, "raise load.solo or load.users in pipeline.toml"))
+            continue
+        suspicious = mine > most * theirs and mine - theirs >= rules.min_delta_ms
+        found[label] = SoloRatio(label, mine, theirs, suspicious)
+    return Solo(found, tuple(missing))
+
+
+def conclude_solo(first: Solo, second: Solo | None = None) -> Verdict:
+    """The verdict on the solo phases; `second` is what the repetition found, which a suspicious first one asks for.
+
+    REFUSED when the same quantile is suspicious in both, UNDECIDED when something was not measured or the repetition
+    is missing.
+    """
+    last = second or first
+    if last.missing or first.missing:
+        return Verdict(_GATE, Outcome.UNDECIDED, first.missing or last.missing)
+    if second is None and first.suspicious:
+        reasons = tuple(_suspicions(first, "raise load.solo in pipeline.toml, or run again", " in one try"))
+        return Verdict(_GATE, Outcome.UNDECIDED, reasons)
+    remedy = "look for what both versions wait for (the database, first of all), and for what the candidate asks of it"
+    again = Solo(
+        {label: r for label, r in last.ratios.items() if r.suspicious and first.ratios[label].suspicious}
+    )
+    if again.suspicious:
+        return Verdict(_GATE, Outcome.REFUSED, tuple(_suspicions(again, remedy, " twice")))
+    return Verdict(_GATE, Outcome.PASSED, tuple(Reason(ratio.words) for ratio in last.ratios.values()))
+
+
+def _suspicions(solo: Solo, remedy: str, times: str) -> Iterator[Reason]:
+    for label, ratio in solo.ratios.items():
+        if ratio.suspicious:
+            yield Reason(f"{ratio.words}{times}, tolerated are {MOST[label]:.2f}", remedy)
