@@ -83,7 +83,13 @@ def test_a_promotion_cannot_make_delete_or_change_anything_but_its_service_and_i
 
     assert changing == {
         *("dynamodb:PutItem", "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage"),
-        *("ecr:UploadLayerPart", "ecs:RegisterTaskDefinition", "ecs:RunTask", "ecs:StopServiceDeployment", "ecs:StopTask"),
+        *(
+            "ecr:UploadLayerPart",
+            "ecs:RegisterTaskDefinition",
+            "ecs:RunTask",
+            "ecs:StopServiceDeployment",
+            "ecs:StopTask",
+        ),
         *("ecs:TagResource", "ecs:UpdateService", "iam:PassRole", "kms:Sign"),
     }
 
