@@ -49,6 +49,7 @@ class Grounds:
 
     port: int
     text: str = SHOP
+    region: str = "us-east-1"
     said: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
 
@@ -59,7 +60,7 @@ class Grounds:
     def aws(self) -> Aws:
         """Clients of this process, and of whoever watches their calls now: none are shared with a forked one."""
         whose = (os.getpid(), len(WATCHED), self.port)
-        access = Access("us-east-1", endpoint=f"http://127.0.0.1:{self.port}", key="test", secret="test")
+        access = Access(self.region, endpoint=f"http://127.0.0.1:{self.port}", key="test", secret="test")
         return MADE.setdefault(whose, Aws(access))
 
     def client(self, service: str) -> Any:
