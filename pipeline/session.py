@@ -212,8 +212,9 @@ class Session:
         try:
             files.write_report(kept)
         except Exception as error:  # noqa: BLE001 – how the run went stands; a report can be made again
-            again = f"python -m pipeline report {self.run_id}"
-            self.terminal.tell(f"no report: {type(error).__name__}: {error}; to try again: {again}")
+            expected = isinstance(error, PipelineError)
+            why = str(error) if expected else f"a mistake in onedigest, {type(error).__name__}: {error}"
+            self.terminal.tell(f"no report: {why}; to try again: python -m pipeline report {self.run_id}")
             kept["report"] = ""
         files.write_summary(kept, os.environ)
         return kept
