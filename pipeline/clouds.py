@@ -11,28 +11,18 @@ from urllib.parse import urlsplit, urlunsplit
 from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import connect
-from pipeline.adapters.stack import (
-    StackRequest,
-    baseline_template,
-    ensure_stack,
-    environment_template,
-    shared_template,
-    stack_outputs,
-)
-from pipeline.config import EnvironmentSettings, Settings
-from pipeline.errors import ConfigurationError, UnavailableError
+from pipeline.adapters.load_orders import Orders, table_orders
+from pipeline.adapters.stack import stack_outputs
+from pipeline.adapters.table import Table
+from pipeline.config import Settings
+from pipeline.errors import ConfigurationError, StuckError, UnavailableError
 from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.ports import Say
-
-ENVIRONMENTS = ("staging", "prod")
-
-BASELINE = "staging-baseline"
-"""The service beside staging's, which runs what production runs while both are loaded; its stack, its front."""
-
-BASELINE_PORT = 8081
-"""The port of staging's load balancer that leads to it."""
+from pipeline.provisioning import Clients, Provisioning
+from pipeline.reach import ENVIRONMENTS, Reach, in_region, local_name, regions_of
+from pipeline.stacks import BASELINE, shared_stack, stack_name, stacks_of, table_name
 
 Credentials = Callable[[], Mapping[str, str] | None]
 
@@ -41,41 +31,56 @@ Credentials = Callable[[], Mapping[str, str] | None]
 class Cloud:
     """A cloud that is ready to be used.
 
-    `registry` is the host in image references, `login` what it asks for, `url` gives an environment's front,
-    `settled` keeps what an environment runs now, `images` finds base images.
+    `aws` is the API of [cloud], `at` that of an environment in a region. `registry` is the host in image references,
+    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives an environment's front in a
+    region, `settled` keeps what an environment runs there now, `images` finds base images. `inside` turns a front's
+    URL into the one by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
     """
 
     aws: Aws
+    at: Callable[[str, str], Aws]
     registry: str
     login: Credentials
-    url: Callable[[str], str]
+    logins: Callable[[str], Mapping[str, str] | None]
+    url: Callable[[str, str], str]
     settled: Callable[[Desired], None]
     images: Callable[[Iterable[str]], Mapping[str, str]]
+    inside: Callable[[str], str]
+    orders: Orders
 
 
-def cluster_name(settings: Settings, environment: str) -> str:
-    """The cluster's name: as configured, else `<app>-<environment>`."""
-    return settings.environments[environment].cluster or f"{settings.app.name}-{environment}"
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """An account and region to set up or clean up. `text` says which.
+
+    `secrets` gives what an environment's stack is told beside the settings; `url` an environment's front, where its
+    own address is known; `gone` is told when an environment is no more.
+    """
+
+    aws: Aws
+    text: str
+    secrets: Callable[[str], Mapping[str, str]]
+    url: Callable[[str, str], str]
+    gone: Callable[[str], None]
 
 
-def service_name(settings: Settings, environment: str) -> str:
-    """The service's name: as configured, else the app's."""
-    return settings.environments[environment].service or settings.app.name
-
-
-def baseline_service_name(settings: Settings) -> str:
-    """The service beside staging's: as configured, else `<service>-baseline`."""
-    return settings.environments.staging.baseline.service or f"{service_name(settings, 'staging')}-baseline"
-
-
-def table_name(settings: Settings) -> str:
-    """The table of leases and the deployment log: as configured, else `onedigest-<app>`."""
-    return settings.cloud.table or f"onedigest-{settings.app.name}"
-
-
-def stack_name(settings: Settings, environment: str) -> str:
-    """The CloudFormation stack of an environment."""
-    return f"onedigest-{settings.app.name}-{environment}"
+def open_ground(root: Path, settings: Settings, say: Say) -> Ground:
+    """The account that pipeline.toml names, or the local cloud, which is started where it is not up: empty, if new."""
+    if settings.cloud.provider == "aws":
+        aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
+        text = f"aws – {aws.who()} in {settings.cloud.region}"
+        return Ground(aws, text, lambda _environment: {}, lambda _name, own: own, lambda _environment: None)
+    _require_engine()
+    cloud = local_cloud(root, settings, say)
+    endpoints = cloud.up(populate=False)
+    text = f"local – embedded emulator at {endpoints.aws}, no AWS account is touched"
+    return Ground(
+        _local_aws(endpoints),
+        text,
+        _local_secrets(endpoints),
+        lambda name, _own: endpoints.urls[name],
+        cloud.forget,
+    )
 
 
 def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Cloud:
@@ -83,7 +88,7 @@ def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Clou
     if settings.cloud.provider == "local":
         say("cloud: local – embedded emulator, real containers, no AWS account is touched")
         _require_engine()
-        return _open_local(local_cloud(root, settings, say), say, start=start)
+        return _open_local(settings, local_cloud(root, settings, say), say, start=start)
     return _open_aws(settings, say)
 
 
@@ -95,85 +100,52 @@ def _require_engine() -> None:
 
 def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     """The embedded cloud of the project at `root`; nothing is started yet."""
-    environments = (*(_local_environment(settings, name) for name in ENVIRONMENTS), _local_baseline(settings))
+    environments = (
+        *(
+            _local_environment(settings, name, region)
+            for name in ENVIRONMENTS
+            for region in regions_of(settings, name)
+        ),
+        _local_baseline(settings),
+    )
     spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
 
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
-        client = _local_aws(endpoints).client("cloudformation")
-        if environment.name == BASELINE:
-            if settings.load.compares:
-                ensure_stack(client, _baseline_stack(settings), SystemClock())
+        if environment.name == BASELINE:  # a stack of staging's
             return
-        ensure_stack(client, _shared_stack(settings), SystemClock())
-        parameters = _environment_parameters(settings, environment.name) | {
-            "DatabaseUrl": endpoints.database_urls[environment.name]
-        }
-        tags = {"onedigest:app": settings.app.name, "onedigest:environment": environment.name}
-        request = StackRequest(
-            stack_name(settings, environment.name), environment_template(), parameters, tags
+        there = in_region(settings, environment.region)
+        told = {"DatabaseUrl": endpoints.database_urls[environment.name]}
+        make = Provisioning(
+            there,
+            Clients.of(_local_aws(endpoints, environment.region).client),
+            SystemClock(),
+            lambda _line: None,
+            secrets=lambda _environment: told,
         )
-        ensure_stack(client, request, SystemClock())
+        plan = make.plan([environment.environment])
+        if plan.reasons:
+            raise StuckError(
+                "\n".join(reason.text for reason in plan.reasons), hint=plan.reasons[0].remedy or "see above"
+            )
+        make.apply(plan)
 
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
 
 
-def _shared_stack(settings: Settings) -> StackRequest:
-    """What all environments need; each makes sure of it, and an unchanged stack is left alone."""
-    parameters = {"App": settings.app.name, "TableName": table_name(settings)}
-    tags = {"onedigest:app": settings.app.name}
-    return StackRequest(stack_name(settings, "shared"), shared_template(), parameters, tags)
-
-
-def _baseline_stack(settings: Settings) -> StackRequest:
-    """The service beside staging's, which stands on staging's stack."""
-    own = {"ServiceName": baseline_service_name(settings), "ListenerPort": str(BASELINE_PORT)}
-    parameters = _parameters(settings, "staging") | own
-    tags = {"onedigest:app": settings.app.name, "onedigest:environment": BASELINE}
-    return StackRequest(stack_name(settings, BASELINE), baseline_template(), parameters, tags)
+def _local_secrets(endpoints: Endpoints) -> Callable[[str], Mapping[str, str]]:
+    return lambda environment: {"DatabaseUrl": endpoints.database_urls[environment]}
 
 
 def _local_baseline(settings: Settings) -> LocalEnvironment:
     """Its front is always there, so that a changed mind does not restart the cloud; its service only where wanted."""
-    stack = _baseline_stack(settings)
-    key = json.dumps([settings.load.compares, stack.parameters, stack.template], sort_keys=True)
-    return LocalEnvironment(BASELINE, settings.app.live, provision_key=key, beside="staging")
+    return LocalEnvironment(BASELINE, settings.app.live, provision_key="staging", beside="staging")
 
 
-def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
-    shared = _shared_stack(settings)
-    made_of = [
-        _environment_parameters(settings, name),
-        environment_template(),
-        shared.parameters,
-        shared.template,
-    ]
-    key = json.dumps(made_of, sort_keys=True)
-    return LocalEnvironment(name, settings.app.live, provision_key=key)
-
-
-def _environment_parameters(settings: Settings, environment: str) -> dict[str, str]:
-    """What the environment's stack is made with, except for secrets."""
-    compared = environment == "staging" and settings.load.compares
-    return {**_parameters(settings, environment), "BaselinePort": str(BASELINE_PORT if compared else 0)}
-
-
-def _parameters(settings: Settings, environment: str) -> dict[str, str]:
-    """What a service of the environment is made with."""
-    own: EnvironmentSettings = settings.environments[environment]
-    return {
-        "App": settings.app.name,
-        "Environment": environment,
-        "ClusterName": cluster_name(settings, environment),
-        "ServiceName": service_name(settings, environment),
-        "ContainerName": own.container,
-        "ContainerPort": str(settings.app.port),
-        "BootstrapImage": f"{settings.repository}:none",
-        "Cpu": str(own.cpu),
-        "Memory": str(own.memory),
-        "HealthCheckPath": settings.app.live,
-        "HealthCheckGracePeriod": str(int(own.health_grace)),
-        "DeregistrationDelay": str(int(own.deregistration_delay)),
-    }
+def _local_environment(settings: Settings, name: str, region: str) -> LocalEnvironment:
+    made_of = [shared_stack(settings), *stacks_of(in_region(settings, region), name)]
+    key = json.dumps([[spec.request.parameters, spec.request.template] for spec in made_of], sort_keys=True)
+    called = local_name(settings, name, region)
+    return LocalEnvironment(called, settings.app.live, provision_key=key, region=region, tag=name)
 
 
 def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:
@@ -181,68 +153,97 @@ def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:
 
 
 def build_images(settings: Settings, cloud: Cloud) -> Mapping[str, str]:
+    """The build's arguments that name base images; see `named_images`."""
+    return named_images(settings.build.base_images, settings, cloud)
+
+
+def named_images(arguments: Mapping[str, str], settings: Settings, cloud: Cloud) -> Mapping[str, str]:
     """Build arguments that name base images, as references the engine has.
 
     An argument whose name begins with BUILD asks for the variant that trusts what the host trusts; what ships is
     made from the others alone.
     """
+    local = settings.cloud.provider == "local"
     wanted = {
-        argument: image
-        + (BUILD if argument.startswith("BUILD") and settings.cloud.provider == "local" else "")
-        for argument, image in settings.build.base_images.items()
+        argument: image + (BUILD if argument.startswith("BUILD") and local else "")
+        for argument, image in arguments.items()
     }
     found = cloud.images(wanted.values()) if wanted else {}
     return {argument: found[image] for argument, image in wanted.items()}
 
 
-def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
+def _open_local(settings: Settings, cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
     endpoints = cloud.up() if start else cloud.endpoints()
     if endpoints is None:
         from_here = "python -m pipeline local up"
         raise ConfigurationError("the local cloud is not up", hint=f"start it: {from_here}")
     urls = endpoints.urls
+    inside = {url: endpoints.inside[name] for name, url in urls.items()}
+    orders = Orders(
+        ticket=lambda: {"url": endpoints.orders},
+        now=lambda: SystemClock().now().timestamp(),
+        give=cloud.order,
+    )
+    regions = {settings.cloud.region: _local_aws(endpoints)}
+
+    def at(_environment: str, region: str) -> Aws:
+        return regions.setdefault(region, _local_aws(endpoints, region))
+
     return Cloud(
-        aws=_local_aws(endpoints),
+        aws=regions[settings.cloud.region],
+        at=at,
         registry=endpoints.registry,
         login=lambda: None,
-        url=lambda environment: urls[environment],
+        logins=lambda _host: None,
+        url=lambda environment, region: urls[local_name(settings, environment, region)],
         settled=cloud.record,
         images=_images(say),
+        inside=lambda url: inside.get(url, url),
+        orders=orders,
     )
 
 
-def _local_aws(endpoints: Endpoints) -> Aws:
+def _local_aws(endpoints: Endpoints, region: str = "") -> Aws:
     return Aws(
         Access(
-            endpoints.region, endpoint=endpoints.aws, key=endpoints.access_key, secret=endpoints.secret_key
+            region or endpoints.region,
+            endpoint=endpoints.aws,
+            key=endpoints.access_key,
+            secret=endpoints.secret_key,
         )
     )
 
 
 def _open_aws(settings: Settings, say: Say) -> Cloud:
-    aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
+    access = Access(settings.cloud.region, profile=settings.cloud.profile)
+    aws = Aws(access)
     say(f"cloud: aws – {aws.who()} in {settings.cloud.region}")
+    reach = Reach(settings, aws, access)
 
-    def url(environment: str) -> str:
+    def url(environment: str, region: str) -> str:
         if environment == BASELINE:
-            return settings.environments.staging.baseline.url or beside(url("staging"))
-        own = settings.environments[environment].url
+            return settings.environments.staging.baseline.url or beside(url("staging", region), region)
+        own = settings.environments[environment].url_in(region)
+        client = reach.aws(environment, region).client
         outputs = (
-            stack_outputs(aws.client("cloudformation"), stack_name(settings, environment))
-            if not own
-            else None
+            stack_outputs(client("cloudformation"), stack_name(settings, environment)) if not own else None
         )
         found = own or (outputs or {}).get("LoadBalancerUrl", "")
         if not found:
+            several = len(regions_of(settings, environment)) > 1
             raise ConfigurationError(
-                f"no address of {environment}'s load balancer",
-                hint=f"set environments.{environment}.url in pipeline.toml",
+                f"no address of {environment}'s load balancer in {region}",
+                hint=f"set environments.{environment}.{f'urls.{region}' if several else 'url'} in pipeline.toml",
             )
         return found
 
-    def beside(staging: str) -> str:
+    def table() -> Table:
+        return Table(aws.client("dynamodb"), table_name(settings), settings.app.name)
+
+    def beside(staging: str, region: str) -> str:
         """Staging's own address with the baseline's port."""
-        told = stack_outputs(aws.client("cloudformation"), stack_name(settings, BASELINE)) or {}
+        client = reach.aws("staging", region).client("cloudformation")
+        told = stack_outputs(client, stack_name(settings, BASELINE)) or {}
         if "ListenerPort" not in told:
             raise ConfigurationError(
                 "no address of the baseline beside staging",
@@ -253,9 +254,13 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
 
     return Cloud(
         aws=aws,
+        at=reach.aws,
         registry=settings.cloud.registry or aws.registry(),
         login=aws.registry_login,
+        logins=reach.login,
         url=url,
         settled=lambda _desired: None,
         images=lambda names: {name: name for name in names},
+        inside=lambda url: url,
+        orders=table_orders(aws, table, "staging"),
     )

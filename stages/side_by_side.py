@@ -82,7 +82,8 @@ class LoadPlan:
     """What is offered, and within which limits. `directory` takes the raw records.
 
     `shape` is what is offered to the candidate where there is no baseline; with one its duration is that of `rules`
-    side by side, and then `solo` seconds for each side alone.
+    side by side, and then `solo` seconds for each side alone. `workers` is what the tasks that load are made
+    of, as JSON values; None: this machine loads.
     """
 
     shape: LoadShape
@@ -92,6 +93,7 @@ class LoadPlan:
     directory: Path
     rules: RelativeRules = field(default_factory=RelativeRules)
     solo: float = 10.0
+    workers: Mapping[str, Any] | None = None
 
     @property
     def alone(self) -> LoadShape:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ExitCode
 from pipeline.model.lease import Tenure
 from pipeline.model.run import RunReport, StageReport
 from pipeline.terminal import Terminal
+
+_LEFT = (ExitCode.UNAVAILABLE, ExitCode.BUSY, ExitCode.INTERRUPTED)
+"""What a run ends with that leaves a deployment to itself."""
 
 if TYPE_CHECKING:
     from pipeline.wiring import Session
@@ -28,6 +33,19 @@ def finish(
         terminal.say(line)
     terminal.answer(answer, document)
     return report.exit_code
+
+
+@contextmanager
+def kept_when_interrupted(session: Session, command: str, environment: str = "") -> Iterator[None]:
+    """A run that is interrupted in here leaves its records and its report all the same; the interrupt goes on."""
+    from pipeline.runner import RunInterrupt
+
+    try:
+        yield
+    except RunInterrupt as interrupt:
+        kept = session.keep(describe(interrupt.report, command, environment))
+        session.terminal.say(f"report      {kept['report'] or 'none'}")
+        raise
 
 
 def describe(report: RunReport, command: str, environment: str = "") -> dict[str, Any]:
@@ -65,7 +83,7 @@ def _broken_off(stage: StageReport) -> str:
     if stage.error_code is ExitCode.STUCK:
         return "stuck"
     left = any("detached" in reason.text for reason in stage.reasons)
-    return "detached" if left and stage.error_code in (ExitCode.UNAVAILABLE, ExitCode.BUSY) else ""
+    return "detached" if left and stage.error_code in _LEFT else ""
 
 
 def describe_tenure(tenure: Tenure) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from pipeline.report.wording import (
 SIDES = {"candidate": "candidate", "baseline": "production"}
 """What the two sides are called: the baseline is what production runs."""
 
+_UNMEASURED = Markup('<span class="none">not measured</span>')
 _WEIGHT = Markup(
     "<p>All requests together decide whether the candidate passes. An endpoint can refuse it by itself; one with too "
     "few requests to tell is undecided and holds up nothing.</p>"
@@ -77,7 +78,7 @@ def _ratios(rows: Sequence[Recorded], rules: Recorded) -> Markup:
         (
             f"{name_of(row)} · {label}",
             _drawn(f"{label} of {name_of(row)}", one["point"], one, scale, bounds),
-            interval(one["point"], _ends(one), ratio),
+            interval(one["point"], _ends(one), ratio) if one["point"] else _UNMEASURED,
             chip(one["outcome"].text) if one["outcome"] else NONE,
             _why(one),
         )
@@ -118,7 +119,7 @@ def _errors(rows: Sequence[Recorded], rules: Recorded) -> Markup:
 def _drawn(of: str, point: Recorded, one: Recorded, scale: Scale, bounds: Sequence[Line]) -> Text:
     ends, middle = _ends(one), point.number
     if ends is None or middle is None:
-        return NONE
+        return ""
     shown = ratio if scale.log else percent
     label = f"{of}: {shown(middle)}, interval {shown(ends[0])} to {shown(ends[1])}"
     return strip(label, scale, ends, middle, bounds)

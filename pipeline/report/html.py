@@ -19,6 +19,7 @@ from pipeline.errors import ExitCode
 from pipeline.model.suite import SuiteCase
 from pipeline.report import load, provenance, rollout, testing
 from pipeline.report.reading import Recorded
+from pipeline.report.scales import Scale
 from pipeline.report.wording import (
     NONE,
     Text,
@@ -193,19 +194,20 @@ def _bar(stage: Recorded, began: datetime | None, whole: float) -> Markup:
         bar = Markup('<span class="bar {}" style="left:{:.2f}%;width:{:.2f}%"></span>').format(
             outcome if outcome in ("passed", "refused", "reused") else "undecided", left, width
         )
+    # Why a stage did not pass stands right above, in the page's head.
+    said_in_short = reasons(stage) if stage["outcome"].text == "passed" else Markup("")
     return Markup(
         '<li><span class="stage">{}</span><span class="track" aria-hidden="true">{}</span>'
         '<span class="took">{} {}</span>{}</li>'
-    ).format(stage["name"].text, bar, chip(outcome), seconds(stage["seconds"]), reasons(stage))
+    ).format(stage["name"].text, bar, chip(outcome), seconds(stage["seconds"]), said_in_short)
 
 
 def _scale(whole: float) -> Markup:
     if whole <= 0:
         return Markup("")
+    scale = Scale(0.0, whole, 0.0, 100.0)
     ticks = [
-        Markup('<span style="left:{:.0f}%">{}</span>').format(
-            100 * place / _TICKS, seconds(whole * place / _TICKS)
-        )
-        for place in range(_TICKS + 1)
+        Markup('<span style="left:{:.1f}%">{}</span>').format(scale(tick), seconds(tick))
+        for tick in scale.ticks(_TICKS)
     ]
     return Markup('<p class="scale" aria-hidden="true">{}</p>').format(join(ticks))
