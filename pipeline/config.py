@@ -18,6 +18,7 @@ from pydantic import (
 from pipeline.config_errors import describe
 from pipeline.config_load import BaselineSettings, LoadSettings
 from pipeline.config_reach import AccountSettings, RegionSettings, RegistryHost
+from pipeline.config_setup import PrincipalArn, ScalingSettings, SetupSettings
 from pipeline.config_values import AS_WRITTEN, Seconds
 from pipeline.errors import ConfigurationError
 from pipeline.model.freeze import FreezeWindow, parse_window
@@ -70,6 +71,7 @@ class CloudSettings(Table):
     profile: str = ""
     registry: str = ""
     table: TableName = ""
+    trusted: tuple[PrincipalArn, ...] = ()
     port_base: Annotated[int, Field(ge=1024, le=65000)] | None = None
 
 
@@ -177,6 +179,8 @@ class EnvironmentSettings(AccountSettings, Table):
     before: BeforeSettings | None = None
     smoke: tuple[SmokeSettings, ...] = ()
     rollout: RolloutSettings = RolloutSettings()
+    setup: SetupSettings = SetupSettings()
+    scaling: ScalingSettings | None = None
 
     def waves(self, home: str) -> Waves:
         """The regions it is in, by wave; `home` where it names none."""

@@ -21,7 +21,7 @@ from pipeline.adapters.machine import machine
 from pipeline.adapters.process import Processes
 from pipeline.adapters.table import Table
 from pipeline.baseline import BaselineService, Left
-from pipeline.clouds import Cloud, table_name
+from pipeline.clouds import Cloud
 from pipeline.config import FILE, RequirementSettings, Settings
 from pipeline.errors import PipelineError
 from pipeline.fencing import RunLease
@@ -42,6 +42,7 @@ from pipeline.reach import regions_of
 from pipeline.records import Records
 from pipeline.run_files import RunFiles
 from pipeline.runner import Runner
+from pipeline.stacks import table_name
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing
 from pipeline.workers import Workers
