@@ -43,6 +43,7 @@ def command(invocation: Invocation) -> int:
 
 def _environments(invocation: Invocation, *, up: bool) -> Iterator[Check]:
     """What a rollout would need in each environment, looked at where the cloud is up."""
+    from pipeline.checks import of_account
     from pipeline.wiring import Project
 
     if not up:
@@ -57,5 +58,6 @@ def _environments(invocation: Invocation, *, up: bool) -> Iterator[Check]:
                 except PipelineError as error:
                     seen = (Check("service", State.NG, error.message, error.hint),)
                 yield from (replace(check, name=f"{name} {check.name}") for check in seen)
+            yield from of_account(session.settings, session.cloud)
     except PipelineError as error:
         yield Check("environments", State.SKIP, error.message)
