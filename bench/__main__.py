@@ -25,6 +25,7 @@ ON_REQUEST = (
     "overhead",
     "kills",
     "contenders",
+    "fleet",
     "setup",
 )
 

@@ -42,10 +42,14 @@ class Left:
 
 @dataclass(frozen=True)
 class BaselineService:
-    """The service beside staging's. Nothing is asked of the cloud beforehand."""
+    """The service beside staging's. Nothing is asked of the cloud beforehand.
+
+    `others` are production's further regions: all of them are to run the same.
+    """
 
     staging: Place
     prod: Place
+    others: tuple[Place, ...] = ()
 
     @cached_property
     def service(self) -> EcsService:
@@ -55,7 +59,7 @@ class BaselineService:
 
     def url(self) -> str:
         """The front that leads to it."""
-        return self.staging.cloud.url(BASELINE)
+        return self.staging.cloud.url(BASELINE, self.staging.region)
 
     def beside(self) -> Beside:
         """What has production's digest run there."""
@@ -112,9 +116,19 @@ class BaselineService:
         return Baseline(image, recorded=str(recorded or "")), odd
 
     def _of_production(self) -> Digest | None:
+        found = {place.region: self._of(place) for place in (self.prod, *self.others)}
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{digest or 'nothing'} in {region}" for region, digest in found.items())
+            raise UndecidedError(
+                f"production's regions differ: {told}",
+                hint=f"promote or roll back until all regions run one digest; {WITHOUT}",
+            )
+        return found[self.prod.region]
+
+    def _of(self, place: Place) -> Digest | None:
         try:
-            live = self.prod.service.describe()
-            pinned, running = self.prod.pinned(), self.prod.running()
+            live = place.service.describe()
+            pinned, running = place.pinned(), place.running()
             platforms = self._platforms(pinned) if pinned and running - {pinned} else frozenset[Digest]()
             return production_runs(live, pinned, running, platforms)
         except UndecidedError:

@@ -21,7 +21,8 @@ from pipeline.errors import PipelineError
 from pipeline.local import engine
 from pipeline.model import repository
 from pipeline.model.check import Check, State, combine
-from pipeline.stacks import ENVIRONMENTS, is_adopted
+from pipeline.reach import ENVIRONMENTS
+from pipeline.stacks import is_adopted
 from pipeline.trust import needs_cloud, open_signing
 
 __all__ = ["Check", "State", "look", "of_account"]

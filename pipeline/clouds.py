@@ -21,7 +21,8 @@ from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Provisioning
-from pipeline.stacks import BASELINE, ENVIRONMENTS, shared_stack, stack_name, stacks_of, table_name
+from pipeline.reach import ENVIRONMENTS, Reach, in_region, local_name, regions_of
+from pipeline.stacks import BASELINE, shared_stack, stack_name, stacks_of, table_name
 
 Credentials = Callable[[], Mapping[str, str] | None]
 
@@ -30,15 +31,18 @@ Credentials = Callable[[], Mapping[str, str] | None]
 class Cloud:
     """A cloud that is ready to be used.
 
-    `registry` is the host in image references, `login` what it asks for, `url` gives an environment's front,
-    `settled` keeps what an environment runs now, `images` finds base images. `inside` turns a front's URL into the one
-    by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
+    `aws` is the API of [cloud], `at` that of an environment in a region. `registry` is the host in image references,
+    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives an environment's front in a
+    region, `settled` keeps what an environment runs there now, `images` finds base images. `inside` turns a front's
+    URL into the one by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
     """
 
     aws: Aws
+    at: Callable[[str, str], Aws]
     registry: str
     login: Credentials
-    url: Callable[[str], str]
+    logins: Callable[[str], Mapping[str, str] | None]
+    url: Callable[[str, str], str]
     settled: Callable[[Desired], None]
     images: Callable[[Iterable[str]], Mapping[str, str]]
     inside: Callable[[str], str]
@@ -84,7 +88,7 @@ def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Clou
     if settings.cloud.provider == "local":
         say("cloud: local – embedded emulator, real containers, no AWS account is touched")
         _require_engine()
-        return _open_local(local_cloud(root, settings, say), say, start=start)
+        return _open_local(settings, local_cloud(root, settings, say), say, start=start)
     return _open_aws(settings, say)
 
 
@@ -96,17 +100,29 @@ def _require_engine() -> None:
 
 def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     """The embedded cloud of the project at `root`; nothing is started yet."""
-    environments = (*(_local_environment(settings, name) for name in ENVIRONMENTS), _local_baseline(settings))
+    environments = (
+        *(
+            _local_environment(settings, name, region)
+            for name in ENVIRONMENTS
+            for region in regions_of(settings, name)
+        ),
+        _local_baseline(settings),
+    )
     spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
 
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
         if environment.name == BASELINE:  # a stack of staging's
             return
-        client = _local_aws(endpoints).client
+        there = in_region(settings, environment.region)
+        told = {"DatabaseUrl": endpoints.database_urls[environment.name]}
         make = Provisioning(
-            settings, Clients.of(client), SystemClock(), lambda _line: None, secrets=_local_secrets(endpoints)
+            there,
+            Clients.of(_local_aws(endpoints, environment.region).client),
+            SystemClock(),
+            lambda _line: None,
+            secrets=lambda _environment: told,
         )
-        plan = make.plan([environment.name])
+        plan = make.plan([environment.environment])
         if plan.reasons:
             raise StuckError(
                 "\n".join(reason.text for reason in plan.reasons), hint=plan.reasons[0].remedy or "see above"
@@ -125,10 +141,11 @@ def _local_baseline(settings: Settings) -> LocalEnvironment:
     return LocalEnvironment(BASELINE, settings.app.live, provision_key="staging", beside="staging")
 
 
-def _local_environment(settings: Settings, name: str) -> LocalEnvironment:
-    made_of = [shared_stack(settings), *stacks_of(settings, name)]
+def _local_environment(settings: Settings, name: str, region: str) -> LocalEnvironment:
+    made_of = [shared_stack(settings), *stacks_of(in_region(settings, region), name)]
     key = json.dumps([[spec.request.parameters, spec.request.template] for spec in made_of], sort_keys=True)
-    return LocalEnvironment(name, settings.app.live, provision_key=key)
+    called = local_name(settings, name, region)
+    return LocalEnvironment(called, settings.app.live, provision_key=key, region=region, tag=name)
 
 
 def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:
@@ -155,7 +172,7 @@ def named_images(arguments: Mapping[str, str], settings: Settings, cloud: Cloud)
     return {argument: found[image] for argument, image in wanted.items()}
 
 
-def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
+def _open_local(settings: Settings, cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
     endpoints = cloud.up() if start else cloud.endpoints()
     if endpoints is None:
         from_here = "python -m pipeline local up"
@@ -167,11 +184,18 @@ def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
         now=lambda: SystemClock().now().timestamp(),
         give=cloud.order,
     )
+    regions = {settings.cloud.region: _local_aws(endpoints)}
+
+    def at(_environment: str, region: str) -> Aws:
+        return regions.setdefault(region, _local_aws(endpoints, region))
+
     return Cloud(
-        aws=_local_aws(endpoints),
+        aws=regions[settings.cloud.region],
+        at=at,
         registry=endpoints.registry,
         login=lambda: None,
-        url=lambda environment: urls[environment],
+        logins=lambda _host: None,
+        url=lambda environment, region: urls[local_name(settings, environment, region)],
         settled=cloud.record,
         images=_images(say),
         inside=lambda url: inside.get(url, url),
@@ -179,41 +203,47 @@ def _open_local(cloud: LocalCloud, say: Say, *, start: bool) -> Cloud:
     )
 
 
-def _local_aws(endpoints: Endpoints) -> Aws:
+def _local_aws(endpoints: Endpoints, region: str = "") -> Aws:
     return Aws(
         Access(
-            endpoints.region, endpoint=endpoints.aws, key=endpoints.access_key, secret=endpoints.secret_key
+            region or endpoints.region,
+            endpoint=endpoints.aws,
+            key=endpoints.access_key,
+            secret=endpoints.secret_key,
         )
     )
 
 
 def _open_aws(settings: Settings, say: Say) -> Cloud:
-    aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
+    access = Access(settings.cloud.region, profile=settings.cloud.profile)
+    aws = Aws(access)
     say(f"cloud: aws – {aws.who()} in {settings.cloud.region}")
+    reach = Reach(settings, aws, access)
 
-    def url(environment: str) -> str:
+    def url(environment: str, region: str) -> str:
         if environment == BASELINE:
-            return settings.environments.staging.baseline.url or beside(url("staging"))
-        own = settings.environments[environment].url
+            return settings.environments.staging.baseline.url or beside(url("staging", region), region)
+        own = settings.environments[environment].url_in(region)
+        client = reach.aws(environment, region).client
         outputs = (
-            stack_outputs(aws.client("cloudformation"), stack_name(settings, environment))
-            if not own
-            else None
+            stack_outputs(client("cloudformation"), stack_name(settings, environment)) if not own else None
         )
         found = own or (outputs or {}).get("LoadBalancerUrl", "")
         if not found:
+            several = len(regions_of(settings, environment)) > 1
             raise ConfigurationError(
-                f"no address of {environment}'s load balancer",
-                hint=f"set environments.{environment}.url in pipeline.toml",
+                f"no address of {environment}'s load balancer in {region}",
+                hint=f"set environments.{environment}.{f'urls.{region}' if several else 'url'} in pipeline.toml",
             )
         return found
 
     def table() -> Table:
         return Table(aws.client("dynamodb"), table_name(settings), settings.app.name)
 
-    def beside(staging: str) -> str:
+    def beside(staging: str, region: str) -> str:
         """Staging's own address with the baseline's port."""
-        told = stack_outputs(aws.client("cloudformation"), stack_name(settings, BASELINE)) or {}
+        client = reach.aws("staging", region).client("cloudformation")
+        told = stack_outputs(client, stack_name(settings, BASELINE)) or {}
         if "ListenerPort" not in told:
             raise ConfigurationError(
                 "no address of the baseline beside staging",
@@ -224,8 +254,10 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
 
     return Cloud(
         aws=aws,
+        at=reach.aws,
         registry=settings.cloud.registry or aws.registry(),
         login=aws.registry_login,
+        logins=reach.login,
         url=url,
         settled=lambda _desired: None,
         images=lambda names: {name: name for name in names},

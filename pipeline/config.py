@@ -17,6 +17,7 @@ from pydantic import (
 
 from pipeline.config_errors import describe
 from pipeline.config_load import BaselineSettings, LoadSettings
+from pipeline.config_reach import AccountSettings, RegionSettings, RegistryHost
 from pipeline.config_setup import PrincipalArn, ScalingSettings, SetupSettings
 from pipeline.config_values import AS_WRITTEN, Seconds
 from pipeline.errors import ConfigurationError
@@ -24,6 +25,7 @@ from pipeline.model.freeze import FreezeWindow, parse_window
 from pipeline.model.limits import Limit
 from pipeline.model.policy import OWN_KEY
 from pipeline.model.strategy import Kind, Strategy, mistake_in
+from pipeline.model.waves import Waves
 
 FILE = "pipeline.toml"
 NAME = r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$"
@@ -37,7 +39,6 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Window = Annotated[FreezeWindow, BeforeValidator(parse_window)]
 Revoked = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|SHA256:[A-Za-z0-9+/]{43})$")]
 KmsAddress = Annotated[str, Field(pattern=r"^(awskms:///\S+)?$")]
-RegistryHost = Annotated[str, Field(pattern=r"^([a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*[a-z0-9])?)?$")]
 TableName = Annotated[str, Field(pattern=r"^([a-zA-Z0-9_.-]{3,255})?$")]
 Signed = Literal["build", "integration", "staging", "prod", "rollback", "approval", "quarantine"]
 
@@ -160,7 +161,7 @@ class RolloutSettings(Table):
         return Strategy(kind, self.step_percent, self.step_bake, self.shift_bake, self.alarms)
 
 
-class EnvironmentSettings(Table):
+class EnvironmentSettings(AccountSettings, Table):
     """One environment on ECS."""
 
     cluster: str = ""
@@ -181,12 +182,46 @@ class EnvironmentSettings(Table):
     setup: SetupSettings = SetupSettings()
     scaling: ScalingSettings | None = None
 
+    def waves(self, home: str) -> Waves:
+        """The regions it is in, by wave; `home` where it names none."""
+        return ((home,),)
+
+    def registry_in(self, region: str) -> str:  # noqa: ARG002 – production has one a region
+        """The registry of its own that it pulls from in a region; empty: the one that is built to."""
+        return self.registry
+
+    def url_in(self, region: str) -> str:  # noqa: ARG002 – likewise
+        """The load balancer's address in a region; empty: the stack's output."""
+        return self.url
+
 
 class StagingSettings(EnvironmentSettings):
     """Staging: an environment in which the way back can be tried out, and a candidate compared with a baseline."""
 
     rehearse_rollback: bool = False
     baseline: BaselineSettings = BaselineSettings()
+
+
+class ProductionSettings(RegionSettings, EnvironmentSettings):
+    """Production: an environment that may be in several regions."""
+
+    @model_validator(mode="after")
+    def _one_address(self) -> ProductionSettings:
+        if self.url and len([name for wave in self.regions for name in wave]) > 1:
+            raise ValueError("url is one load balancer's: with several regions, name each in urls")
+        return self
+
+    def waves(self, home: str) -> Waves:
+        """See `EnvironmentSettings.waves`."""
+        return self.regions or ((home,),)
+
+    def registry_in(self, region: str) -> str:
+        """See `EnvironmentSettings.registry_in`."""
+        return self.registries.get(region, self.registry)
+
+    def url_in(self, region: str) -> str:
+        """See `EnvironmentSettings.url_in`."""
+        return self.urls.get(region, self.url)
 
 
 class LimitSettings(Table):
@@ -267,7 +302,7 @@ class Environments(Table):
     """The two environments every release goes through."""
 
     staging: StagingSettings
-    prod: EnvironmentSettings
+    prod: ProductionSettings
 
     def __getitem__(self, name: str) -> EnvironmentSettings:
         return {"staging": self.staging, "prod": self.prod}[name]

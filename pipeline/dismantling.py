@@ -22,10 +22,10 @@ from pipeline.model.inventory import Found, Presence
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, Say
 from pipeline.provisioning import Hold
+from pipeline.reach import ENVIRONMENTS
 from pipeline.stacks import (
     APP_TAG,
     BASELINE,
-    ENVIRONMENTS,
     baseline_service_name,
     cluster_name,
     families,

@@ -18,9 +18,11 @@ from pipeline.adapters.table import Table
 from pipeline.clouds import Ground, open_ground
 from pipeline.config import Settings, load
 from pipeline.dismantling import Dismantling
+from pipeline.errors import UsageError
 from pipeline.model.lease import Claim
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Made, Provisioning
+from pipeline.reach import in_region
 from pipeline.records import login
 from pipeline.stacks import APP_TAG, ENVIRONMENT_TAG, cluster_name, service_name, table_name
 
@@ -30,10 +32,7 @@ WAIT_SECONDS = 900.0
 
 def settings_for(root: Path, region: str) -> Settings:
     """The project's settings, in another region where one is given."""
-    settings = load(root)
-    if not region:
-        return settings
-    return settings.model_copy(update={"cloud": settings.cloud.model_copy(update={"region": region})})
+    return in_region(load(root), region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +79,16 @@ class Foundation:
 
     @classmethod
     def open(cls, root: Path, region: str, say: Say, why: str) -> Foundation:
-        """Reads pipeline.toml and reaches the account. Raises ConfigurationError, UnavailableError."""
+        """Reads pipeline.toml and reaches the account. Raises ConfigurationError, UnavailableError.
+
+        UsageError for a region of a local cloud that is not its own: that cloud makes all of its regions by itself.
+        """
         settings = settings_for(root, region)
+        if settings.cloud.provider == "local" and settings != load(root):
+            raise UsageError(
+                f"the local cloud has no region {region} of its own",
+                hint="leave --region out: `local up` makes every region that pipeline.toml names",
+            )
         return cls(settings, open_ground(root, settings, say), say, why)
 
     @cached_property

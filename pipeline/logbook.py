@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from pipeline.errors import (
     BusyError,
@@ -15,10 +17,21 @@ from pipeline.errors import (
 from pipeline.model.deployment_log import Ending, LogEntry
 from pipeline.model.digest import ImageRef
 from pipeline.model.lease import Tenure
+from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, DeploymentLog, Progress
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 
 _LONGEST_REASON = 1000
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a deployment ended: an `Ending`'s value, why, and what is recorded of it (see `RolloutResult.facts`)."""
+
+    word: str
+    reasons: tuple[Reason, ...]
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,19 @@ class Logbook:
     def deploy(
         self, rollout: Rollout, image: ImageRef, spec: DeploySpec, progress: Progress
     ) -> RolloutResult:
-        """As `Rollout.deploy`. A log that cannot be written is said, and stops nothing: the evidence is what counts."""
+        """As `Rollout.deploy`, kept in the log."""
+
+        def deploy() -> tuple[RolloutResult, Ended]:
+            result = rollout.deploy(image, spec, progress)
+            return result, Ended(result.outcome.value, result.reasons, result.facts)
+
+        return self.keep(image, deploy, progress)
+
+    def keep(self, image: ImageRef, act: Callable[[], tuple[_T, Ended]], progress: Progress) -> _T:
+        """What `act` comes to, with its beginning and end in the log as one deployment of the image.
+
+        A log that cannot be written is said, and stops nothing: the evidence is what counts.
+        """
         entry = LogEntry(
             environment=self.environment,
             run=self.run,
@@ -46,12 +71,12 @@ class Logbook:
         )
         self._begin(entry, progress)
         try:
-            result = rollout.deploy(image, spec, progress)
+            result, ended = act()
         except (PipelineError, KeyboardInterrupt) as error:
             reason = error.message if isinstance(error, PipelineError) else "interrupted"
             self._complete(replace(entry, ending=_ending(error), reason=reason), progress)
             raise
-        self._complete(_ended(entry, result), progress)
+        self._complete(_ended(entry, ended), progress)
         return result
 
     def cleared(self, taken: Tenure, reason: str) -> None:
@@ -78,15 +103,15 @@ class Logbook:
             progress.note(f"the end is not in the deployment log: {error.message}")
 
 
-def _ended(entry: LogEntry, result: RolloutResult) -> LogEntry:
-    probe = result.facts.get("probe") or {}
+def _ended(entry: LogEntry, ended: Ended) -> LogEntry:
+    probe = ended.facts.get("probe") or {}
     return replace(
         entry,
-        ending=Ending.of(result.outcome.value),
-        reason=result.reasons[0].text if result.reasons else "",
+        ending=Ending.of(ended.word),
+        reason=ended.reasons[0].text if ended.reasons else "",
         sent=probe.get("sent"),
         failed=probe.get("failed"),
-        previous=next(iter(result.facts["previous_digests"]), ""),
+        previous=next(iter(ended.facts["previous_digests"]), ""),
     )
 
 

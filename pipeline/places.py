@@ -1,15 +1,16 @@
-"""One environment of pipeline.toml as a place to roll out to: its service, its rollout, and what is told to whom."""
+"""An environment in one region, as a place to roll out to: its service, its rollout, and what is told to whom."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pipeline.adapters.account import Account
 from pipeline.adapters.alarms import CloudWatchAlarms
+from pipeline.adapters.aws import Aws
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
@@ -17,6 +18,7 @@ from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.traffic_probe import SteadyProbe
 from pipeline.clouds import Cloud
 from pipeline.config import AppSettings, EnvironmentSettings, RolloutSettings, Settings
+from pipeline.config_reach import AccountSettings, RegionSettings
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError
 from pipeline.fencing import FencedService
 from pipeline.local.cloud import Desired
@@ -31,8 +33,10 @@ from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import Previous, digests_run
 from pipeline.model.task_definition import digest_in
 from pipeline.model.verdict import Outcome, Verdict
-from pipeline.ports import Candidate, Held, Lease, Say
+from pipeline.model.waves import deployment_in
+from pipeline.ports import Candidate, Clock, Held, Lease, Say
 from pipeline.preflight import Preflight, Preview, Wish
+from pipeline.reach import local_name
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 from pipeline.stacks import cluster_name, service_name
@@ -40,18 +44,27 @@ from pipeline.stacks import cluster_name, service_name
 _IN_ORDER = frozenset({"prod"})
 """Where nothing older comes after something newer. On staging an older digest may be tried again."""
 
+_REGIONS = set(RegionSettings.model_fields)
+_REACH = _REGIONS | set(AccountSettings.model_fields)
+"""What says where an environment is. In whose name it is reached makes no other plan."""
+
+_GROUND = {"setup", "scaling"}
+"""What an environment is made of, which makes no other plan either."""
+
 _REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True)
 class Place:
-    """An environment by `name`. `wait` is for how many seconds whoever holds its lease is waited for.
+    """An environment by `name`, in a `region`. `wait` is for how many seconds whoever holds its lease is waited for.
 
-    `ancestry` compares commits; `older` is somebody's decision to let an older image in. Nothing is asked of the cloud
-    beforehand.
+    `ancestry` compares commits; `older` is somebody's decision to let an older image in. A rollout waits by `clock`,
+    and is watched for `lingers` seconds beyond its bake; it begins `after` so many seconds of other rollouts. Nothing
+    is asked of the cloud beforehand.
     """
 
     name: str
+    region: str
     settings: Settings
     cloud: Cloud
     records: Records
@@ -59,6 +72,14 @@ class Place:
     ancestry: Callable[[str, str], Ancestry]
     wait: float = 0.0
     older: Override | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    lingers: float = 0.0
+    after: Callable[[], float] = lambda: 0.0
+
+    @cached_property
+    def aws(self) -> Aws:
+        """The API of the environment's account and region."""
+        return self.cloud.at(self.name, self.region)
 
     @property
     def own(self) -> EnvironmentSettings:
@@ -69,19 +90,19 @@ class Place:
     def service(self) -> EcsService:
         """The environment's ECS service."""
         return EcsService(
-            ecs=self.cloud.aws.client("ecs"),
-            logs=self.cloud.aws.client("logs"),
+            ecs=self.aws.client("ecs"),
+            logs=self.aws.client("logs"),
             cluster=cluster_name(self.settings, self.name),
             service=service_name(self.settings, self.name),
             container=self.own.container,
-            clock=SystemClock(),
+            clock=self.clock,
         )
 
     @property
     def shape(self) -> Mapping[str, Any]:
         """What of the settings makes another plan, as JSON values."""
         return {
-            **self.own.model_dump(mode="json", exclude={"setup", "scaling"}),
+            **_shape(self.own),
             "app": self.settings.app.model_dump(
                 mode="json", include={"environment", "port", "live", "version"}
             ),
@@ -91,11 +112,11 @@ class Place:
 
     def url(self) -> str:
         """The load balancer's front."""
-        return self.cloud.url(self.name)
+        return self.cloud.url(self.name, self.region)
 
     def targets(self, group: str, alternate: str) -> ElbTargets:
         """The health of a target group, and of the one that takes turns with it where there is one."""
-        return ElbTargets(self.cloud.aws.client("elbv2"), group, alternate)
+        return ElbTargets(self.aws.client("elbv2"), group, alternate)
 
     def rollout(self, held: Held | None = None) -> Rollout:
         """How to roll out here, changing things only while `held` is ours; without it, for looking."""
@@ -105,17 +126,10 @@ class Place:
             service=FencedService(self.service, held) if held else self.service,
             targets=self.targets(group, state.alternate_target_group) if group else None,
             probe=FreshConnectionProbe(),
-            clock=SystemClock(),
-            policy=RolloutPolicy(
-                deadline=told.timeout,
-                drain=told.drain_timeout,
-                stay_up=told.bake,
-                healthy_share=told.healthy_share,
-                busy=Busy(told.busy),
-                strategy=told.declared,
-            ),
+            clock=self.clock,
+            policy=_policy(told, self.lingers),
             traffic=_traffic_probe(self.own, self.settings.app),
-            alarms=CloudWatchAlarms(self.cloud.aws.client("cloudwatch")) if told.alarms else None,
+            alarms=CloudWatchAlarms(self.aws.client("cloudwatch")) if told.alarms else None,
         )
 
     def spec(self, candidate: Candidate) -> DeploySpec:
@@ -125,7 +139,7 @@ class Place:
             container=self.own.container,
             desired=self.own.desired,
             environment=self._environment(candidate.ref, facts.labels),
-            secrets={key: self.cloud.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
+            secrets={key: self.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
             before=self.own.before.command if self.own.before else (),
             base_url=self.url(),
             checks=_checks(self.own, self.settings.app.version),
@@ -135,7 +149,7 @@ class Place:
         )
 
     def _environment(self, image: ImageRef, labels: Mapping[str, str]) -> Mapping[str, str]:
-        words = {"digest": str(image.digest), "commit": labels.get(_REVISION, "")}
+        words = {"digest": str(image.digest), "commit": labels.get(_REVISION, ""), "region": self.region}
         told = {**self.settings.app.environment, **self.own.environment}
         return {key: _filled(value, words) for key, value in told.items()}
 
@@ -147,15 +161,17 @@ class Place:
             secrets=self.own.secrets,
             alarms=self.own.rollout.alarms,
             strategy=self.own.rollout.declared,
-            stay_up=self.own.rollout.bake,
+            stay_up=self.own.rollout.bake + self.lingers,
             first=self.own.desired,
             before=" ".join(before.command) if before else "",
+            after=self.after(),
         )
-        account = Account(self.cloud.aws, service.cluster, service.service, service.container)
+        account = Account(self.aws, service.cluster, service.service, service.container)
         look = Preflight(service, account, wish, SystemClock().now).look
         if image is None:
             return look(None, lambda: None)
-        return look(self.records.destined(self.name, image), lambda: self.records.found(self.name, image))
+        records, where = self.records, (self.name, self.region)
+        return look(records.destined(*where, image), lambda: records.found(*where, image))
 
     def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
         """Looks at what a rollout needs, and says how long it should take; returns that for the record.
@@ -209,21 +225,18 @@ class Place:
 
         A cluster that was made anew counts its revisions from one again.
         """
-        return _definition_of(self.service, deployment)
+        told = deployment_in(deployment.statement.facts, self.region)
+        return _definition_of(self.service, deployment.subject, str(told.get("task_definition", "")))
 
     def settled(self, image: ImageRef, result: RolloutResult, say: Say) -> None:
         """Tells the cloud what runs here from now on, and keeps the image from expiring."""
-        try:
-            self.records.protect(self.name, image)
-        except PipelineError as error:
-            say(
-                f"{image.digest.short} got no promoted-{self.name} tag, a lifecycle rule may expire it: {error.message}"
-            )
+        _protect(self.records, self.name, image, say)
         try:
             service = self.service
-            definition = service.task_definition(result.task_definition)
-            count = service.describe().desired
-            self.cloud.settled(Desired(self.name, service.cluster, service.service, definition, count))
+            definition, count = service.task_definition(result.task_definition), service.describe().desired
+            name = local_name(self.settings, self.name, self.region)
+            where = (name, service.cluster, service.service)
+            self.cloud.settled(Desired(*where, definition, count, self.region))
         except PipelineError as error:
             say(f"the cloud was not told that {image.digest.short} runs on {self.name} now: {error.message}")
 
@@ -239,19 +252,42 @@ class Place:
 
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
-        return self.records.delivered(self.name, image, say)
+        return self.records.delivered(self.name, self.region, image, say)
 
 
-def _definition_of(service: EcsService, deployment: Evidence) -> str:
-    facts = deployment.statement.facts.get("deployment", {})
-    arn = str(facts.get("task_definition", "")) if isinstance(facts, Mapping) else ""
+def _protect(records: Records, name: str, image: ImageRef, say: Say) -> None:
+    try:
+        records.protect(name, image)
+    except PipelineError as error:
+        say(
+            f"{image.digest.short} got no promoted-{name} tag, a lifecycle rule may expire it: {error.message}"
+        )
+
+
+def _definition_of(service: EcsService, subject: Digest, arn: str) -> str:
     try:
         definition = service.task_definition(arn) if arn else {}
     except DeniedError:
         raise
     except ConfigurationError:
         return ""
-    return arn if digest_in(definition, service.container) == deployment.subject else ""
+    return arn if digest_in(definition, service.container) == subject else ""
+
+
+def _shape(own: EnvironmentSettings) -> dict[str, Any]:
+    regions = own.model_dump(mode="json", include=_REGIONS, exclude_defaults=True)
+    return {**own.model_dump(mode="json", exclude=_REACH | _GROUND), **regions}
+
+
+def _policy(told: RolloutSettings, lingers: float) -> RolloutPolicy:
+    return RolloutPolicy(
+        deadline=told.timeout,
+        drain=told.drain_timeout,
+        stay_up=told.bake + lingers,
+        healthy_share=told.healthy_share,
+        busy=Busy(told.busy),
+        strategy=told.declared,
+    )
 
 
 def _checks(own: EnvironmentSettings, version: str) -> tuple[Check, ...]:

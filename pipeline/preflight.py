@@ -30,7 +30,7 @@ class Wish:
 
     `environment` gives the variables for an image and its labels; `secrets` are names or ARNs by variable. `strategy`
     is what is declared of ECS's own, `stay_up` is in seconds, `first` the number of tasks of a first rollout, `before`
-    the command that runs first.
+    the command that runs first. It begins `after` so many seconds: the credential must last until then, too.
     """
 
     environment: Callable[[ImageRef, Mapping[str, str]], Mapping[str, str]]
@@ -40,6 +40,7 @@ class Wish:
     stay_up: float = 0.0
     first: int = 1
     before: str = ""
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class Preflight:
             declared=wish.secrets,
             asked=asked,
             now=self.now(),
-            lasts=prediction.at_most,
+            lasts=wish.after + prediction.at_most,
         )
         ours = wanted is not None and not differs(current, wanted)
         pinned = digest_in(current, self.service.container)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,6 @@ from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.registry_referrers import Referrers
 from pipeline.adapters.witness import WitnessedStore
-from pipeline.clouds import Credentials
 from pipeline.config import Settings
 from pipeline.errors import UsageError
 from pipeline.gates import make_rules
@@ -33,8 +32,8 @@ from pipeline.model.rules import latest
 from pipeline.model.surroundings import Image
 from pipeline.model.target import Tag, parse_target
 from pipeline.ports import EvidenceStore, Say
+from pipeline.reach import mirrors_of, own_repositories
 from pipeline.runner import Rules
-from pipeline.stacks import ENVIRONMENTS
 from pipeline.trust import Signing
 
 SBOM_TYPE = "application/vnd.cyclonedx+json"
@@ -45,14 +44,14 @@ BLOCKS_TYPE = "application/vnd.onedigest.load-blocks.v1+json+gzip"
 class Records:
     """Images of one app and what is recorded of them, by the keys of `signing`.
 
-    `host` is the registry that is built to, `login` what it asks for, `state` the project's `.pipeline`; `run_id` goes
-    into what is recorded.
+    `host` is the registry that is built to, `logins` what a registry asks for, `state` the project's `.pipeline`;
+    `run_id` goes into what is recorded.
     """
 
     settings: Settings
     signing: Signing
     host: str
-    login: Credentials
+    logins: Callable[[str], Mapping[str, str] | None]
     state: Path
     run_id: str
 
@@ -69,7 +68,7 @@ class Records:
     @cached_property
     def evidence(self) -> EvidenceStore:
         """Where evidence is kept."""
-        mirrored = MirroredStore(self._attached, self._mirrors, self._copier)
+        mirrored = MirroredStore(self._attached, mirrors_of(self.settings), self._copier)
         return WitnessedStore(mirrored, FileEvidenceStore(self.state / "evidence"))
 
     @cached_property
@@ -198,18 +197,20 @@ class Records:
         """Puts what was measured side by side beside the image, so that anybody can compute the verdict again."""
         self._attached.attach_artifact(image, BLOCKS_TYPE, content)
 
-    def delivered(self, environment: str, image: ImageRef, say: Say) -> ImageRef:
-        """The image where the environment pulls from: taken there first when that is a registry of its own."""
-        repository = self._mirrors.get(environment)
+    def delivered(self, environment: str, region: str, image: ImageRef, say: Say) -> ImageRef:
+        """The image where the environment pulls from in a region: taken there first where that is another registry."""
+        repository = own_repositories(self.settings).get((environment, region))
         return deliver(self._copier(repository), image, repository, say) if repository else image
 
-    def destined(self, environment: str, image: ImageRef) -> ImageRef:
-        """The image by the name under which the environment pulls it."""
-        return ImageRef(self._mirrors.get(environment, image.repository), image.digest)
+    def destined(self, environment: str, region: str, image: ImageRef) -> ImageRef:
+        """The image by the name under which the environment pulls it in a region."""
+        return ImageRef(
+            own_repositories(self.settings).get((environment, region), image.repository), image.digest
+        )
 
-    def found(self, environment: str, image: ImageRef) -> Image | None:
+    def found(self, environment: str, region: str, image: ImageRef) -> Image | None:
         """The image where the environment pulls from, else where it would be taken from; None: neither has it."""
-        for ref in dict.fromkeys((self.destined(environment, image), image)):
+        for ref in dict.fromkeys((self.destined(environment, region, image), image)):
             registry = self._registry_of(ref.repository)
             if registry.resolve(ref.repository, str(ref.digest)):
                 facts = registry.image_facts(ref)
@@ -223,16 +224,12 @@ class Records:
             self.registry, self.repository, lambda: signing.signer, signing.verifier, self._locks
         )
 
-    @property
-    def _mirrors(self) -> Mapping[str, str]:
-        own = {name: self.settings.environments[name].registry for name in ENVIRONMENTS}
-        return {name: f"{host}/{self.settings.repository}" for name, host in own.items() if host}
-
     def _copier(self, repository: str) -> ImageCopier:
         return ImageCopier(self.registry, self._registry_of(repository), self._locks)
 
     def _registry_of(self, repository: str) -> OciRegistry:
-        return OciRegistry(self.login, host=repository.partition("/")[0])
+        host = repository.partition("/")[0]
+        return OciRegistry(lambda: self.logins(host), host=host)
 
     @property
     def _locks(self) -> DigestLocks:

@@ -40,6 +40,7 @@ from pipeline.model.task_definition import definition_for, differs, registrable
 from pipeline.model.verdict import Reason
 from pipeline.ports import Alarms, Clock, HttpProbe, OneOff, Progress, Service, TargetHealth, TrafficProbe
 from pipeline.strategies import Ground, before_following, before_update, is_pending
+from pipeline.undo import undo
 from pipeline.verification import Verification, Witnesses
 from pipeline.watching import LOG_LINES, Calls, against_us
 from pipeline.way_back import WayBack, aws_command
@@ -96,6 +97,13 @@ class Rollout:
         finally:
             probed = verification.end()
         return replace(result, probe=probed)
+
+    def undo(
+        self, done: RolloutResult, container: str, why: Reason, progress: Progress
+    ) -> tuple[RolloutOutcome, Reason]:
+        """Puts back what ran before a rollout that had succeeded; see `pipeline.undo.undo`."""
+        calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
+        return undo(calls, done, container, why)
 
 
 @dataclass(slots=True)

@@ -33,10 +33,12 @@ from pipeline.model.evidence import Collected
 from pipeline.model.history import HistoryLine, merge
 from pipeline.model.order import Order
 from pipeline.model.policy import Override
+from pipeline.model.rollback import leaving_all
 from pipeline.model.run import RunReport
 from pipeline.places import Place
 from pipeline.ports import Candidate, Source, Stage
 from pipeline.preflight import Preview
+from pipeline.reach import regions_of
 from pipeline.records import Records
 from pipeline.run_files import RunFiles
 from pipeline.runner import Runner
@@ -97,7 +99,7 @@ class Session:
     def records(self) -> Records:
         """Images, and what is recorded of them."""
         cloud = self.cloud
-        return Records(self.settings, self.signing, cloud.registry, cloud.login, self.state, self.run_id)
+        return Records(self.settings, self.signing, cloud.registry, cloud.logins, self.state, self.run_id)
 
     @cached_property
     def lease(self) -> RunLease:
@@ -135,9 +137,13 @@ class Session:
         origin = self.records.origin(image.digest)
         return Candidate(Source(origin.commit, built_at=origin.built), image)
 
-    def glance(self, name: str) -> Glance:
-        """What the environment looks like now, against what is on record of it."""
-        place = make_place(self, name)
+    def regions(self, name: str) -> tuple[str, ...]:
+        """The regions of an environment, in the order of its waves."""
+        return regions_of(self.settings, name)
+
+    def glance(self, name: str, region: str = "") -> Glance:
+        """What the environment looks like now in a region, against what is on record of it."""
+        place = make_place(self, name, region)
 
         def weighed(digest: Digest) -> Collected:
             return self.records.weighed(ImageRef(self.records.repository, digest))
@@ -146,17 +152,28 @@ class Session:
         return glance(place.service, place.targets, place.own.container, weighed, newest)
 
     def order(self, name: str, candidate: Candidate) -> Order:
-        """Whether the candidate may replace what runs in the environment now."""
-        place = make_place(self, name)
-        return place.order(candidate, place.running())
+        """Whether the candidate may replace what runs in the environment now; of several regions, one that refuses."""
+        places = make_places(self, name)
+        orders = [place.order(candidate, place.running()) for place in places]
+        return next((order for order in orders if not order.verdict.passed), orders[0])
 
-    def preview(self, name: str, image: ImageRef | None) -> Preview:
+    def leaving(self, name: str) -> frozenset[Digest]:
+        """What a rollback of an environment leaves. See `pipeline.model.rollback.leaving_all`."""
+        newest = self.records.newest(name)
+        left = [place.leaving() for place in make_places(self, name)]
+        return leaving_all(left, newest.subject if newest else None)
+
+    def preview(self, name: str, image: ImageRef | None, region: str = "") -> Preview:
         """What a rollout of the image would meet and do in the environment; None: what any would meet."""
-        preview = make_place(self, name).preview(image)
+        preview = make_place(self, name, region).preview(image)
         if name != "staging":
             return preview
         more = (*make_baseline(self).checks(), *make_workers(self).checks())
         return replace(preview, checks=(*preview.checks, *more))
+
+    def previews(self, name: str, image: ImageRef) -> Mapping[str, Preview]:
+        """What a rollout of the image would meet and do in each region of the environment."""
+        return {region: self.preview(name, image, region) for region in self.regions(name)}
 
     def beside(self) -> Left | None:
         """What runs beside staging now, None where nothing does."""
@@ -168,9 +185,10 @@ class Session:
         gained, lost = git.between(older, newer), git.between(newer, older)
         return (None, None) if gained is None or lost is None else (gained, lost)
 
-    def service_log(self, name: str, task: str) -> ServiceLog:
-        """The log of an environment's service; `task` the beginning of a task's id, or empty."""
-        return ServiceLog(self.cloud.aws.client("logs"), make_place(self, name).service, SystemClock(), task)
+    def service_log(self, name: str, task: str, region: str = "") -> ServiceLog:
+        """The log of an environment's service in a region; `task` the beginning of a task's id, or empty."""
+        place = make_place(self, name, region)
+        return ServiceLog(place.aws.client("logs"), place.service, SystemClock(), task)
 
     def history(self, name: str, limit: int) -> Sequence[HistoryLine]:
         """What was deployed to an environment, newest first. Without the log, which is said, what is on record."""
@@ -195,8 +213,9 @@ class Session:
         try:
             files.write_report(kept)
         except Exception as error:  # noqa: BLE001 – how the run went stands; a report can be made again
-            again = f"python -m pipeline report {self.run_id}"
-            self.terminal.tell(f"no report: {type(error).__name__}: {error}; to try again: {again}")
+            expected = isinstance(error, PipelineError)
+            why = str(error) if expected else f"a mistake in onedigest, {type(error).__name__}: {error}"
+            self.terminal.tell(f"no report: {why}; to try again: python -m pipeline report {self.run_id}")
             kept["report"] = ""
         files.write_summary(kept, os.environ)
         return kept
@@ -207,9 +226,12 @@ class Session:
         """
         lines = [f"image       {report.image}"] if report.image else []
         lines += [
-            f"{stage.name:<12}{self.cloud.url(stage.environment)}"
+            f"{stage.name:<12}{self.cloud.url(stage.environment, region)}"
+            + (f"  {region}" if several else "")
             for stage in report.stages
             if stage.environment
+            for several in (len(self.regions(stage.environment)) > 1,)
+            for region in self.regions(stage.environment)
         ]
         return [*lines, f"report      {path}" if path else f"records     {self.directory}"]
 
@@ -229,25 +251,32 @@ def _described(settings: Settings) -> dict[str, Any]:
     }
 
 
-def make_place(session: Session, name: str) -> Place:
-    """An environment as a place to roll out to."""
+def make_place(session: Session, name: str, region: str = "", **more: Any) -> Place:
+    """An environment in a region, by default its first, as a place to roll out to. `more` are fields of the place."""
     settings = session.settings
-    ancestry = Git(session.root, Processes()).ancestry
     return Place(
         name,
+        region or regions_of(settings, name)[0],
         settings,
         session.cloud,
         session.records,
         lambda: session.lease,
-        ancestry,
+        Git(session.root, Processes()).ancestry,
         session.asked.wait,
         session.override(given=session.asked.older),
+        **more,
     )
+
+
+def make_places(session: Session, name: str) -> Sequence[Place]:
+    """An environment in each of its regions."""
+    return [make_place(session, name, region) for region in regions_of(session.settings, name)]
 
 
 def make_baseline(session: Session) -> BaselineService:
     """What a candidate on staging is compared with."""
-    return BaselineService(make_place(session, "staging"), make_place(session, "prod"))
+    prod, *others = make_places(session, "prod")
+    return BaselineService(make_place(session, "staging"), prod, tuple(others))
 
 
 def make_workers(session: Session) -> Workers:

@@ -11,8 +11,6 @@ from pipeline.adapters.stack import template
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_policy, setup_policy
 
-ENVIRONMENTS = ("staging", "prod")
-
 APP_TAG = "onedigest:app"
 ENVIRONMENT_TAG = "onedigest:environment"
 """The tags of everything we make: whose it is, and where it belongs."""

@@ -5,37 +5,50 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.clock import InterruptibleClock, SystemClock
 from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
 from pipeline.clouds import build_images, open_cloud
-from pipeline.config import RequirementSettings, Settings, load
+from pipeline.config import ProductionSettings, RequirementSettings, Settings, load
 from pipeline.gates import load_limits
 from pipeline.model.digest import ImageRef
 from pipeline.model.evidence import Evidence
 from pipeline.model.load import GeneratorLimits
-from pipeline.ports import IntegrationSandbox, LoadGenerator, Progress, Stage
+from pipeline.model.waves import OnFailure, Waves
+from pipeline.places import Place
+from pipeline.ports import Candidate, IntegrationSandbox, LoadGenerator, Progress, Say, Stage
+from pipeline.reach import waves_of
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
-from pipeline.session import Asked, Session, make_baseline, make_logbook, make_place, make_workers
+from pipeline.session import (
+    Asked,
+    Session,
+    make_baseline,
+    make_logbook,
+    make_place,
+    make_places,
+    make_workers,
+)
 from pipeline.terminal import Terminal
 from pipeline.trust import Signing, needs_cloud, open_signing
 from stages.build import BuildPlan, BuildStage
-from stages.deployment import Environment
+from stages.deployment import Environment, Target
 from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
+from stages.regions import Regions
 from stages.rollback import RollbackStage
 from stages.staging import LoadPlan, StagingStage
 
-__all__ = ["Asked", "Project", "Session", "make_logbook", "make_place"]
+__all__ = ["Asked", "Project", "Session", "make_logbook", "make_place", "make_places"]
 
 _MIB = 1024 * 1024
 
@@ -100,7 +113,7 @@ def make_stages(session: Session) -> tuple[Stage, ...]:
         _build_stage(session),
         _integration_stage(session),
         _staging_stage(session),
-        ProdStage(make_environment(session, "prod")),
+        ProdStage(make_target(session, "prod")),
     )
 
 
@@ -188,8 +201,9 @@ def _staging_stage(session: Session) -> StagingStage:
 
 def make_rollback_stage(session: Session, name: str, to: Evidence, reason: str) -> RollbackStage:
     """A rollback of an environment to the deployment on record that `to` is."""
-    definition = make_place(session, name).definition_of(to)
-    return RollbackStage(make_environment(session, name), definition, reason, session.records.person)
+    definitions = {place.region: place.definition_of(to) for place in make_places(session, name)}
+    target = make_target(session, name, lingers=False)
+    return RollbackStage(target, definitions, reason, session.records.person)
 
 
 def _production_image(session: Session) -> ImageRef | None:
@@ -198,15 +212,54 @@ def _production_image(session: Session) -> ImageRef | None:
     return ImageRef(session.records.repository, found.subject) if found else None
 
 
-def make_environment(session: Session, name: str) -> Environment:
-    """An environment as the stages take it."""
-    place = make_place(session, name)
+def make_target(session: Session, name: str, *, lingers: bool = True) -> Target:
+    """An environment as the stages take it, in its one region or in all of them.
 
+    `lingers` False: no region is watched longer for the sake of a wave that comes after it.
+    """
+    waves, own = waves_of(session.settings, name), session.settings.environments[name]
+    if not isinstance(own, ProductionSettings) or sum(map(len, waves)) == 1:
+        return make_environment(session, name)
+    interrupted, expected = threading.Event(), dict[str, float]()
+    environments = {}
+    for number, wave in enumerate(waves):
+        linger = own.wave_bake if lingers and number + 1 < len(waves) else 0.0
+        for region in wave:
+            more = {
+                "clock": InterruptibleClock(interrupted),
+                "lingers": linger,
+                "after": partial(_until, waves[:number], expected),
+            }
+            place = make_place(session, name, region, **more)
+            one = _environment(session, place)
+            environments[region] = replace(one, foreseen=partial(_foreseen, place, expected))
+    kept = make_logbook(session, name).keep
+    return Regions(environments, waves, OnFailure(own.on_failure), kept, interrupted.set)
+
+
+def _foreseen(place: Place, expected: dict[str, float], candidate: Candidate, say: Say) -> Mapping[str, Any]:
+    """As `Place.foreseen`; how long it may take is put into `expected`, for the regions after it."""
+    facts = place.foreseen(candidate, say)
+    expected[place.region] = float(facts.get("predicted", {}).get("at_most_s") or 0.0)
+    return facts
+
+
+def _until(earlier: Waves, expected: Mapping[str, float]) -> float:
+    """Seconds until all earlier waves are over at the latest, as far as that was foreseen."""
+    return sum(max(expected.get(region, 0.0) for region in wave) for wave in earlier)
+
+
+def make_environment(session: Session, name: str) -> Environment:
+    """An environment in its first region."""
+    return _environment(session, make_place(session, name))
+
+
+def _environment(session: Session, place: Place) -> Environment:
     def logged(rollout: Rollout, image: ImageRef, spec: DeploySpec, progress: Progress) -> RolloutResult:
-        return make_logbook(session, name).deploy(rollout, image, spec, progress)
+        return make_logbook(session, place.name).deploy(rollout, image, spec, progress)
 
     return Environment(
-        name=name,
+        name=place.name,
         container=place.own.container,
         base_url=place.url,
         shape=place.shape,
@@ -220,6 +273,7 @@ def make_environment(session: Session, name: str) -> Environment:
         delivered=place.delivered,
         recorded=place.recorded,
         foreseen=place.foreseen,
+        region=place.region,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.errors import (
     BusyError,
@@ -37,6 +37,39 @@ _BEGUN = DetachedError | DisplacedError | StuckError
 _KNOWN = BusyError | UnfitError | ShortCredentialError
 
 
+class Target(Protocol):
+    """Where production's digest goes: an environment in one region, or in several."""
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        ...
+
+    @property
+    def shape(self) -> Mapping[str, Any]:
+        """What of its settings makes another plan."""
+        ...
+
+    @property
+    def held(self) -> Callable[..., AbstractContextManager[Held]]:
+        """Holds the environment's lease, saying why and for which digest."""
+        ...
+
+    def deploy(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
+        """See `Environment.deploy`."""
+        ...
+
+    def go_back(
+        self, candidate: Candidate, definitions: Mapping[str, str], held: Held, progress: Progress
+    ) -> Deployed:
+        """See `Environment.go_back`."""
+        ...
+
+    def serves(self, candidate: Candidate) -> Verdict:
+        """See `Environment.serves`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """One environment: how to roll out there, and whom to tell of what runs there afterwards.
@@ -47,7 +80,8 @@ class Environment:
     saying why and for which digest; `rollout` takes what is held, where something is to be changed, and `logged` does
     it and keeps that in the deployment log; `delivered` takes the image to where the environment pulls from; `recorded`
     is the digest of the newest good rollout on record; `foreseen` looks at what a rollout needs before anything is
-    changed, and gives what it expects for the record. Nothing is asked of the cloud before it is needed.
+    changed, and gives what it expects for the record; `region` is the one it is in. Nothing is asked of the cloud
+    before it is needed.
     """
 
     name: str
@@ -64,6 +98,7 @@ class Environment:
     delivered: Callable[[ImageRef, Say], ImageRef]
     recorded: Callable[[], Digest | None]
     foreseen: Callable[[Candidate, Say], Mapping[str, Any]]
+    region: str = ""
 
     def deploy(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
         """Rolls out and verifies while the lease is ours, unless something newer runs.
@@ -77,16 +112,32 @@ class Environment:
             return self._not_begun(error)
 
     def _deployed(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
+        seen = self.foresee(candidate, progress)
+        if isinstance(seen, Deployed):
+            return seen
+        deployed = self._deploy(self.ready(candidate, self.spec(candidate), held, progress), progress)
+        return replace(deployed, facts={**deployed.facts, **seen})
+
+    def foresee(self, candidate: Candidate, progress: Progress) -> Mapping[str, Any] | Deployed:
+        """What a rollout is expected to do, for the record; how it ends at once where something newer runs.
+
+        Changes nothing. Raises UnfitError when something is not there that it needs.
+        """
         running = digests_run(self.rollout().service.tasks(), self.container)
         order = self.order(candidate, running)
+        told = {"order": dict(order.facts)}
         if not order.verdict.passed:
-            return Deployed(order.verdict, None, {"order": dict(order.facts)}, began=False)
-        expected = self.foreseen(candidate, progress.note)
-        deployed = self._deploy(candidate, self.spec(candidate), held, progress)
-        return replace(deployed, facts={**deployed.facts, **expected, "order": dict(order.facts)})
+            return Deployed(order.verdict, None, told, began=False)
+        return {**self.foreseen(candidate, progress.note), **told}
 
-    def go_back(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
-        """As `restore`, at once: what is in progress is what is gone back from, and it may never end by itself."""
+    def go_back(
+        self, candidate: Candidate, definitions: Mapping[str, str], held: Held, progress: Progress
+    ) -> Deployed:
+        """As `restore`, at once: what is in progress is what is gone back from, and it may never end by itself.
+
+        `definitions` has the task definition of each region, where it is to be had any more.
+        """
+        definition = definitions.get(self.region, "")
         return self._restored(candidate, definition, held, progress, supersedes=True)
 
     def restore(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
@@ -101,9 +152,8 @@ class Environment:
         self, candidate: Candidate, definition: str, held: Held, progress: Progress, *, supersedes: bool
     ) -> Deployed:
         try:
-            spec = self.spec(candidate)
-            spec = replace(spec, definition=definition, before=(), supersedes=supersedes)
-            return self._deploy(candidate, spec, held, progress)
+            spec = self.backwards(candidate, definition, supersedes=supersedes)
+            return self._deploy(self.ready(candidate, spec, held, progress), progress)
         except PipelineError as error:
             return self._not_begun(error)
 
@@ -117,15 +167,25 @@ class Environment:
         verdict = Verdict(self.name, Outcome.UNDECIDED, (Reason(error.message, error.hint),))
         return Deployed(verdict, error.exit_code, {}, began=False)
 
-    def _deploy(self, candidate: Candidate, spec: DeploySpec, held: Held, progress: Progress) -> Deployed:
+    def backwards(self, candidate: Candidate, definition: str, *, supersedes: bool) -> DeploySpec:
+        """What to roll out to have again what ran before; see `restore`."""
+        return replace(self.spec(candidate), definition=definition, before=(), supersedes=supersedes)
+
+    def ready(self, candidate: Candidate, spec: DeploySpec, held: Held, progress: Progress) -> Ready:
+        """A rollout that may begin; the image is where the environment pulls from afterwards."""
         image = self.delivered(candidate.ref, progress.note)
-        spec = replace(spec, last_good=self.last_good())
-        result = self.logged(self.rollout(held), image, spec, progress)
+        return Ready(image, replace(spec, last_good=self.last_good()), self.rollout(held))
+
+    def _deploy(self, ready: Ready, progress: Progress) -> Deployed:
+        result = self.logged(ready.rollout, ready.image, ready.spec, progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
-            self.settled(image, result, progress.note)
+            self.settled(ready.image, result, progress.note)
         outcome, code = _OUTCOMES[result.outcome]
-        facts = {**result.facts, "settings": self.shape.get("rollout", {})}
-        return Deployed(Verdict(self.name, outcome, result.reasons), code, facts)
+        return Deployed(Verdict(self.name, outcome, result.reasons), code, self.facts(result))
+
+    def facts(self, result: RolloutResult) -> Mapping[str, Any]:
+        """What is recorded of a rollout: how it ended, and with which settings."""
+        return {**result.facts, "settings": self.shape.get("rollout", {})}
 
     def runs(self, candidate: Candidate) -> Verdict:
         """Whether every running task of the service runs the candidate, and there is at least one."""
@@ -166,6 +226,15 @@ class Environment:
             return Verdict(self.name, Outcome.PASSED)
         shown = ", ".join(sorted(running)) or "nothing"
         return self._not(f"{self.name} runs {shown}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a rollout is made of: the image where it is pulled from, what goes with it, and how it is rolled out."""
+
+    image: ImageRef
+    spec: DeploySpec
+    rollout: Rollout
 
 
 def _alive(service: Service) -> list[TaskState]:

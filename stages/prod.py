@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from pipeline.model.verdict import Verdict
 from pipeline.ports import Candidate, Held, Plan, Progress, StageResult
-from stages.deployment import Environment
+from stages.deployment import Target
 
 
 @dataclass(frozen=True, slots=True)
 class ProdStage:
     """A rollout and its verification; the gate before it is the runner's to ask."""
 
-    target: Environment
+    target: Target
 
     @property
     def name(self) -> str:

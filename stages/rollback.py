@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from pipeline.model.verdict import Outcome, Verdict
 from pipeline.ports import Candidate, Held, Plan, Progress, StageResult
-from stages.deployment import Environment
+from stages.deployment import Target
 
 
 @dataclass(frozen=True, slots=True)
 class RollbackStage:
     """Back to an earlier digest; `reason` and `by` say why and who, for the record.
 
-    `definition` is the ARN of the task definition to run again, empty where it is not to be had any more: then the live
-    one runs the image.
+    `definitions` has the ARN of the task definition to run again in each region; empty where it is not to be had any
+    more: then the live one runs the image.
     """
 
-    target: Environment
-    definition: str
+    target: Target
+    definitions: Mapping[str, str]
     reason: str
     by: str
 
@@ -34,8 +35,8 @@ class RollbackStage:
         return self.target.name
 
     def plan(self, candidate: Candidate) -> Plan:
-        """The image and the definition it is run by."""
-        content = {"image": str(candidate.ref.digest), "definition": self.definition}
+        """The image and the definitions it is run by."""
+        content = {"image": str(candidate.ref.digest), "definitions": dict(self.definitions)}
         return Plan(self.name, self.environment, content)
 
     def standing(self, candidate: Candidate) -> Verdict:  # noqa: ARG002 – the protocol's signature
@@ -50,5 +51,5 @@ class RollbackStage:
     def run(self, candidate: Candidate, progress: Progress) -> StageResult:
         """Rolls out and verifies, as any rollout."""
         with self.hold(candidate) as held:
-            result = self.target.go_back(candidate, self.definition, held, progress).result
+            result = self.target.go_back(candidate, self.definitions, held, progress).result
         return replace(result, facts={**result.facts, "reason": self.reason, "by": self.by})

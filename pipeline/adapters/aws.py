@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
+from pipeline.adapters.assumed_role import Role, assume
 from pipeline.adapters.aws_errors import aws_errors
 from pipeline.errors import ConfigurationError, UnavailableError
 from pipeline.model.surroundings import Credential
@@ -39,7 +41,7 @@ class Access:
     """How to reach AWS.
 
     Without `endpoint` it is the real one, with the credentials that the caller's environment or `profile` gives;
-    with it, `key` and `secret` are used, and no proxy.
+    with it, `key` and `secret` are used, and no proxy. With `role` those only serve to assume it.
     """
 
     region: str
@@ -47,31 +49,42 @@ class Access:
     endpoint: str = ""
     key: str = ""
     secret: str = field(repr=False, default="")
+    role: Role | None = None
 
 
 class Aws:
-    """Makes clients, each once."""
+    """Makes clients, each once, whichever threads ask for them."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._clients: dict[tuple[str, bool], Any] = {}
+        self._source: Any = None
         self._session: Any = None
+        self._making = threading.Lock()
 
     def client(self, service: str, *, prompt: bool = False) -> Any:
         """boto3's client of a service, with adaptive retries.
 
         A `prompt` one gives up within 25 seconds: for what must be known in time or not at all.
         """
-        if (service, prompt) not in self._clients:
-            from botocore.config import Config  # noqa: PLC0415 – commands that only look never get here
+        with self._making:
+            if (service, prompt) not in self._clients:
+                self._clients[service, prompt] = self._made(service, prompt=prompt)
+            return self._clients[service, prompt]
 
-            self._session = self._session or self._open()
-            endpoint = self._access.endpoint or None
-            config = Config(**{**(_LOOPBACK if endpoint else _REMOTE), **(_PROMPT if prompt else {})})
-            self._clients[service, prompt] = self._session.client(
-                service, endpoint_url=endpoint, config=config
+    def _made(self, service: str, *, prompt: bool) -> Any:
+        from botocore.config import Config  # noqa: PLC0415 – commands that only look never get here
+
+        access = self._access
+        self._source = self._source or self._open()
+        if self._session is None:
+            role = access.role
+            self._session = (
+                assume(self._source, role, access.region, access.endpoint) if role else self._source
             )
-        return self._clients[service, prompt]
+        endpoint = access.endpoint or None
+        config = Config(**{**(_LOOPBACK if endpoint else _REMOTE), **(_PROMPT if prompt else {})})
+        return self._session.client(service, endpoint_url=endpoint, config=config)
 
     def who(self) -> str:
         """The identity that acts, as an ARN. Raises UnavailableError when there is none, or it has expired."""
@@ -84,9 +97,12 @@ class Aws:
             ) from error
 
     def credential(self) -> Credential:
-        """What AWS is asked with, and until when it lasts. Raises UnavailableError when there is none."""
+        """What AWS is asked with, and until when it lasts. Raises UnavailableError when there is none.
+
+        Of a role it is what assumes it: as long as that lasts, botocore gets the next one.
+        """
         self.client("sts")
-        found = self._session.get_credentials()
+        found = (self._source if self._access.role else self._session).get_credentials()
         if found is None:
             raise UnavailableError(
                 "there is no AWS credential", hint="log in: aws sso login, or set AWS_PROFILE"
@@ -161,5 +177,5 @@ class Aws:
             return boto3.Session(profile_name=access.profile or None, region_name=access.region)
         except ProfileNotFound as error:
             raise ConfigurationError(
-                str(error), hint="mend cloud.profile in pipeline.toml, or configure it"
+                str(error), hint="mend cloud.profile (or the environment's) in pipeline.toml, or configure it"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -20,3 +21,15 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Waits; a negative time is no wait."""
         time.sleep(max(0.0, seconds))
+
+
+class InterruptibleClock(SystemClock):
+    """Real time for work on a thread of its own, where no Ctrl-C arrives: `interrupted` ends every wait there."""
+
+    def __init__(self, interrupted: threading.Event) -> None:
+        self._interrupted = interrupted
+
+    def sleep(self, seconds: float) -> None:
+        """Waits. Raises KeyboardInterrupt at once when it is interrupted, or was."""
+        if self._interrupted.wait(max(0.0, seconds)):
+            raise KeyboardInterrupt

@@ -1,8 +1,8 @@
 """How tasks that load are told when to begin: they ask one place again and again, which one of us writes to.
 
 A task gets a ticket with its start: a request that reads one item of the app's table, signed beforehand. So it needs
-neither a credential nor a permission of its own, and can read nothing else. The service signs with the time, and AWS
-takes a signed request for five minutes.
+neither a credential nor a permission of its own, and can read nothing else. AWS takes a signed request for five
+minutes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ Ticket = Mapping[str, Any]
 
 It is answered by `{"Item": {"order": {"S": TEXT}}}`, and by anything else while there is no order.
 """
-
-VALID = 290.0
-"""For how many seconds a ticket can be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class LoadTasks:
 
     def _stop(self, tasks: Sequence[Task], say: Say) -> None:
         for task in tasks:
-            if task.stopped:
+            if task.stopped or task.story.done:
                 continue
             try:
                 self.stop(task.arn, "the load is over")

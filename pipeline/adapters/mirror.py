@@ -13,20 +13,19 @@ from pipeline.ports import EvidenceStore, Say
 
 @dataclass(frozen=True, slots=True)
 class MirroredStore:
-    """See `pipeline.ports.EvidenceStore`. What is recorded of an environment is taken to its own registry as well.
+    """See `pipeline.ports.EvidenceStore`. What is recorded of an environment is taken to its own registries as well.
 
-    `repositories` maps an environment to its repository there, `copier` gives what copies to it.
+    `repositories` maps an environment to its repositories there, `copier` gives what copies to one.
     """
 
     store: EvidenceStore
-    repositories: Mapping[str, str]
+    repositories: Mapping[str, Sequence[str]]
     copier: Callable[[str], ImageCopier]
 
     def attach(self, subject: ImageRef, statement: Statement) -> str:
         """See `pipeline.ports.EvidenceStore.attach`."""
         name = self.store.attach(subject, statement)
-        repository = self.repositories.get(statement.environment)
-        if repository:
+        for repository in self.repositories.get(statement.environment, ()):
             self.copier(repository).copy(subject, repository)
         return name
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from pipeline.commands.preview import changes, definition_lines, replacement, replacement_lines
@@ -21,19 +23,30 @@ def command(invocation: Invocation, digest: str, environment: str) -> int:
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), touch=False) as session:
         candidate = session.candidate(digest)
-        preview = session.preview(environment, candidate.ref)
-        found = replacement(session, preview, candidate.source.commit)
+        commit = candidate.source.commit
+        seen = {
+            region: (preview, replacement(session, preview, commit))
+            for region, preview in session.previews(environment, candidate.ref).items()
+        }
     name = str(candidate.ref.digest)
-    lines = [*replacement_lines(found, name, candidate.source.commit), *definition_lines(preview)]
-    document = {
+    lines = []
+    for region, (preview, found) in seen.items():
+        lines += [region] if len(seen) > 1 else []
+        lines += [*replacement_lines(found, name, commit), *definition_lines(preview)]
+    preview, found = next(iter(seen.values()))
+    document: dict[str, Any] = {
         "command": "diff",
         "outcome": "done",
         "exit_code": 0,
         "digest": name,
-        "commit": candidate.source.commit,
+        "commit": commit,
         "environment": environment,
         **found,
         "changes": changes(preview),
     }
+    if len(seen) > 1:
+        document["regions"] = [
+            {"name": region, **replaced, "changes": changes(one)} for region, (one, replaced) in seen.items()
+        ]
     invocation.terminal.answer("\n".join(lines), document)
     return ExitCode.DONE

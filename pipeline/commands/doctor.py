@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from pipeline.commands.preview import tell_check
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.model.check import Check, State
 from pipeline.terminal import Invocation
+
+if TYPE_CHECKING:
+    from pipeline.wiring import Session
 
 ENVIRONMENTS = ("staging", "prod")
 
@@ -41,6 +45,13 @@ def command(invocation: Invocation) -> int:
     return code
 
 
+def _seen(session: Session, name: str, region: str) -> Sequence[Check]:
+    try:
+        return session.preview(name, None, region).checks
+    except PipelineError as error:
+        return (Check("service", State.NG, error.message, error.hint),)
+
+
 def _environments(invocation: Invocation, *, up: bool) -> Iterator[Check]:
     """What a rollout would need in each environment, looked at where the cloud is up."""
     from pipeline.checks import of_account
@@ -53,11 +64,11 @@ def _environments(invocation: Invocation, *, up: bool) -> Iterator[Check]:
     try:
         with project.session((), touch=False) as session:
             for name in ENVIRONMENTS:
-                try:
-                    seen = session.preview(name, None).checks
-                except PipelineError as error:
-                    seen = (Check("service", State.NG, error.message, error.hint),)
-                yield from (replace(check, name=f"{name} {check.name}") for check in seen)
+                regions = session.regions(name)
+                for region in regions:
+                    where = f"{name} {region}" if len(regions) > 1 else name
+                    seen = _seen(session, name, region)
+                    yield from (replace(check, name=f"{where} {check.name}") for check in seen)
             yield from of_account(session.settings, session.cloud)
     except PipelineError as error:
         yield Check("environments", State.SKIP, error.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.preview import (
@@ -39,14 +40,21 @@ def rehearse(
         session.signing.require((environment,))
     report = session.runner.foresee(environment, candidate, fresh=fresh, override=override)
     order = None if report else session.order(environment, candidate).verdict
-    preview = session.preview(environment, candidate.ref)
-    found = replacement(session, preview, candidate.source.commit)
-    code, outcome, word = _end(report, order, preview)
+    previews = session.previews(environment, candidate.ref)
+    seen = {
+        region: (preview, replacement(session, preview, candidate.source.commit))
+        for region, preview in previews.items()
+    }
+    code, outcome, word = _end(report, order, list(previews.values()))
     reasons = report.reasons if report else order.reasons if order else ()
     terminal.tell(f"gate        {_gate(report)}")
     terminal.reasons(reasons, indent=" " * 12)
-    _tell(terminal, preview, found, candidate)
-    document = {
+    for region, (preview, found) in seen.items():
+        if len(seen) > 1:
+            terminal.tell(region)
+        _tell(terminal, preview, found, candidate)
+    preview, found = next(iter(seen.values()))
+    document: dict[str, Any] = {
         "command": "promote",
         "dry_run": True,
         "outcome": outcome,
@@ -55,17 +63,28 @@ def rehearse(
         "image": str(candidate.ref),
         "environment": environment,
         "reasons": [{"text": reason.text, "remedy": reason.remedy} for reason in reasons],
-        "checks": checks(preview),
-        **found,
-        "changes": changes(preview),
-        "predicted": dict(preview.prediction.facts),
+        **_foreseen(preview, found),
         "ignore_changes": list(IGNORE),
     }
+    if len(seen) > 1:
+        document["regions"] = [{"name": name, **_foreseen(*one)} for name, one in seen.items()]
     terminal.answer(f"{candidate.ref.digest} {word} {environment}; nothing was changed", document)
     return code
 
 
-def _end(report: StageReport | None, order: Verdict | None, preview: Preview) -> tuple[ExitCode, str, str]:
+def _foreseen(preview: Preview, found: dict[str, Any]) -> dict[str, Any]:
+    """What a rollout would need and change in one region, as JSON values."""
+    return {
+        "checks": checks(preview),
+        **found,
+        "changes": changes(preview),
+        "predicted": dict(preview.prediction.facts),
+    }
+
+
+def _end(
+    report: StageReport | None, order: Verdict | None, previews: Sequence[Preview]
+) -> tuple[ExitCode, str, str]:
     """Exit code and outcome, and how a sentence says it."""
     if report and report.reused:
         return ExitCode.DONE, "passed", "has passed and would be reused in"
@@ -73,10 +92,11 @@ def _end(report: StageReport | None, order: Verdict | None, preview: Preview) ->
         return report.exit_code, report.outcome.value, "would not go to"
     if order and not order.passed:
         return ExitCode.REFUSED, order.outcome.value, "would not go to"
-    if preview.underway:
+    if all(preview.underway for preview in previews):
         return ExitCode.DONE, "passed", "runs already, or is on its way, in"
-    if preview.error:
-        return preview.error.exit_code, "undecided", "could not go to"
+    for preview in previews:
+        if preview.error and not preview.underway:
+            return preview.error.exit_code, "undecided", "could not go to"
     return ExitCode.DONE, "passed", "would go to"
 
 

@@ -24,8 +24,9 @@ def command() -> None:
 def up(invocation: Invocation) -> int:
     """Starts what is not up, repairs, and brings back what the environments ran."""
     endpoints = _cloud(invocation).up()
+    width = max(12, *(len(name) + 2 for name in endpoints.urls))
     for name, url in endpoints.urls.items():
-        invocation.terminal.say(f"{name:<17}{url}")
+        invocation.terminal.say(f"{name:<{width}}{url}")
     document = {"aws": endpoints.aws, "registry": endpoints.registry, "environments": dict(endpoints.urls)}
     return _answer(
         invocation, "up", f"up: AWS API at {endpoints.aws}, registry {endpoints.registry}", document
@@ -49,7 +50,7 @@ def status(invocation: Invocation) -> int:
         port = str(part.port or "-")
         invocation.terminal.tell(f"{part.name:<12}{'up' if part.up else 'DOWN':<6}{port:<7}{part.detail}")
     for name, image in found.recorded.items():
-        invocation.terminal.tell(f"{name:<12}recorded: {image or 'nothing yet'}")
+        invocation.terminal.tell(f"{name:<12}  recorded: {image or 'nothing yet'}")
     parts = [
         {"name": part.name, "up": part.up, "port": part.port, "detail": part.detail} for part in found.parts
     ]

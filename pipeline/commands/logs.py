@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from pipeline.adapters.log_lines import LogLine
 
 _SHORT = 8
+
+
+class Options(TypedDict):
+    """Which lines."""
+
+    follow: bool
+    task: str
+    region: str
+    limit: int
 
 
 def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
@@ -34,20 +43,20 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
     "--since", default="10m", callback=_seconds, help="How far back: 30s, 10m, 2h. 10m when not given."
 )
 @click.option("--task", default="", help="Only tasks whose id begins so, ended ones too.")
+@click.option("--region", default="", help="Of an environment in several regions: which one.")
 @click.option("--limit", default=1000, type=click.IntRange(1), help="The newest N lines at most; 1000.")
 @click.pass_obj
-def command(
-    invocation: Invocation, environment: str, since: float, task: str, limit: int, *, follow: bool
-) -> int:
+def command(invocation: Invocation, /, environment: str, since: float, **options: Unpack[Options]) -> int:
     """The log lines of the service in ENVIRONMENT: all its tasks that run or lately ran, in order of time."""
     from pipeline.wiring import Project
 
-    terminal = invocation.terminal
+    terminal, follow, limit = invocation.terminal, options["follow"], options["limit"]
     if follow and terminal.json:
         raise UsageError("--follow has no end, --json is one object", hint="leave one of the two out")
     project = Project.open(invocation.root, terminal)
     with project.session((), touch=False) as session:
-        log = session.service_log(environment, task)
+        region = _one_region(session.regions(environment), options["region"], environment)
+        log = session.service_log(environment, options["task"], region)
         if follow:
             return _stream(terminal, log.follow(since, limit))
         lines = log.lines(since, limit)
@@ -59,6 +68,17 @@ def command(
     if not lines:
         terminal.tell(f"no line in the last {since:.0f} s")
     return _stream(terminal, lines, several=len({line.task for line in lines}) > 1)
+
+
+def _one_region(regions: tuple[str, ...], asked: str, environment: str) -> str:
+    if asked and asked not in regions:
+        raise UsageError(f"{environment} is not in {asked}", hint=f"one of: {', '.join(regions)}")
+    if not asked and len(regions) > 1:
+        raise UsageError(
+            f"{environment} is in {len(regions)} regions, each with a log of its own",
+            hint=f"say which: --region {' | '.join(regions)}",
+        )
+    return asked or regions[0]
 
 
 def _stream(terminal: Terminal, lines: Iterable[LogLine], *, several: bool = True) -> int:

@@ -58,9 +58,9 @@ def _back(session: Session, name: str, to: Digest | None, reason: str) -> RunRep
     from pipeline.model.rollback import nothing_good
     from pipeline.model.verdict import Outcome
     from pipeline.ports import Candidate, Source
-    from pipeline.wiring import make_place, make_rollback_stage
+    from pipeline.wiring import make_rollback_stage
 
-    records, leaving = session.records, make_place(session, name).leaving()
+    records, leaving = session.records, session.leaving(name)
     choice = records.named(name, to) if to else records.rollback_choice(name, leaving)
     for passed_over in choice.passed_over:
         session.terminal.tell(f"passed over: {passed_over.text}")

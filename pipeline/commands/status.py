@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.wiring import Session
 
 ENVIRONMENTS = ("staging", "prod")
+_NAME = 12
 
 
 @click.command("status")
@@ -27,7 +28,7 @@ def command(invocation: Invocation) -> int:
     with project.session((), touch=False) as session:
         found = [_environment(session, name) for name in ENVIRONMENTS]
     for environment in found:
-        for line in _lines(environment):
+        for line in _in_regions(environment) if "regions" in environment else _lines(environment):
             invocation.terminal.tell(line)
     document = {"command": "status", "outcome": "done", "exit_code": 0, "environments": found}
     invocation.terminal.answer("", document)
@@ -35,13 +36,31 @@ def command(invocation: Invocation) -> int:
 
 
 def _environment(session: Session, name: str) -> dict[str, Any]:
+    """An environment as JSON: of several regions each with its own fields, and above them what they have in common."""
+    regions = session.regions(name)
+    if len(regions) == 1:
+        found = _region(session, name, regions[0])
+        return found if "error" in found else {**found, "lease": _lease(session, name)}
+    each = [{**_region(session, name, region), "name": region} for region in regions]
+    known = [one for one in each if "error" not in one]
+    digests = sorted({digest for one in known for digest in one["digest"].split(", ") if digest})
+    return {
+        "name": name,
+        "digest": ", ".join(digests),
+        "recorded": known[0]["recorded"] if known else "",
+        "lease": _lease(session, name),
+        "regions": each,
+    }
+
+
+def _region(session: Session, name: str, region: str) -> dict[str, Any]:
     try:
-        seen = session.glance(name)
+        seen = session.glance(name, region)
     except PipelineError as error:
         return {"name": name, "error": error.message, "hint": error.hint}
     return {
         "name": name,
-        "url": session.cloud.url(name),
+        "url": session.cloud.url(name, region),
         "digest": ", ".join(seen.digests),
         "commit": seen.commit,
         "since": seen.since,
@@ -50,7 +69,6 @@ def _environment(session: Session, name: str) -> dict[str, Any]:
         "deployment": seen.in_progress,
         "recorded": seen.recorded,
         "drift": seen.drift,
-        "lease": _lease(session, name),
         "baseline": _baseline(session) if name == "staging" else None,
     }
 
@@ -73,8 +91,14 @@ def _lease(session: Session, name: str) -> dict[str, Any] | None:
     return describe_tenure(tenure) if tenure else None
 
 
+def _in_regions(environment: dict[str, Any]) -> list[str]:
+    """The regions below the environment's name, and who holds all of them."""
+    lines = [line for region in environment["regions"] for line in _lines({**region, "lease": None})]
+    return [environment["name"], *(f"  {line}" for line in lines), *_held(environment["lease"])]
+
+
 def _lines(environment: dict[str, Any]) -> list[str]:
-    name = f"{environment['name']:<12}"
+    name = f"{environment['name']:<12}" + ("  " if len(environment["name"]) >= _NAME else "")
     if "error" in environment:
         return [f"{name}unknown: {environment['error']}", f"{'':<12}next: {environment['hint']}"]
     if not environment["digest"]:

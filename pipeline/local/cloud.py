@@ -192,13 +192,10 @@ class LocalCloud:
         wanted = [desired for desired in records.values() if desired is not None and desired.count > 0]
         if not wanted:
             return names
-        restore = Restore(endpoints, self._say)
+        restores = [Restore(endpoints, self._say, desired.region) for desired in wanted]
         with ThreadPoolExecutor(max_workers=4) as pool:
-            back = {
-                d.environment
-                for d, good in zip(wanted, pool.map(restore.bring_back, wanted), strict=True)
-                if good
-            }
+            done = pool.map(Restore.bring_back, restores, wanted)
+            back = {desired.environment for desired, good in zip(wanted, done, strict=True) if good}
         failed = {desired.environment for desired in wanted} - back
         return [name for name in names if name not in failed]
 

@@ -20,7 +20,7 @@ ACCOUNT = "000000000000"
 class LaunchSettings:
     """How the emulator runs: its port, the tasks' network, and where the balancer listens for orders.
 
-    `backends` maps an environment to the balancer's backend of that name. `code` is the fingerprint of the code the
+    `backends` maps `environment@region` to the balancer's backend. `code` is the fingerprint of the code the
     emulator runs with, so that a newer version of the product does not talk to an older one's emulator.
     """
 

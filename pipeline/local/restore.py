@@ -49,15 +49,15 @@ class Record:
         return self._directory / f"{environment}.json"
 
 
-def client(service: str, endpoints: Endpoints) -> Any:
-    """A boto3 client of the local cloud."""
+def client(service: str, endpoints: Endpoints, region: str = "") -> Any:
+    """A boto3 client of the local cloud in a region; empty: the cloud's own."""
     import boto3  # noqa: PLC0415 – nothing is restored in most runs, and the import is slow
     from botocore.config import Config  # noqa: PLC0415 – likewise
 
     return boto3.client(
         service,
         endpoint_url=endpoints.aws,
-        region_name=endpoints.region,
+        region_name=region or endpoints.region,
         aws_access_key_id=endpoints.access_key,
         aws_secret_access_key=endpoints.secret_key,
         config=Config(retries={"max_attempts": 3, "mode": "standard"}, proxies={}),
@@ -93,9 +93,9 @@ def _merged_container(live: Mapping[str, Any], recorded: Mapping[str, Any]) -> d
 class Restore:
     """Brings back one environment's recorded rollout."""
 
-    def __init__(self, endpoints: Endpoints, say: Callable[[str], None]) -> None:
-        """Talks to the emulator at the endpoints and tells through `say` what came of it."""
-        self._ecs = client("ecs", endpoints)
+    def __init__(self, endpoints: Endpoints, say: Callable[[str], None], region: str = "") -> None:
+        """Talks to the emulator at the endpoints, in a region, and tells through `say` what came of it."""
+        self._ecs = client("ecs", endpoints, region)
         self._say = say
 
     def bring_back(self, desired: Desired) -> bool:

@@ -14,7 +14,8 @@ class LocalEnvironment:
     `health_path` is what the load balancer asks each task, `healthy_codes` the answers that count (an ALB matcher:
     "200" or "200-299"). `provision_key` is any text that changes when the environment's stack would (template and
     parameters): `up` provisions again when it does. `beside` is another environment, whose database this one shares;
-    what runs here is then there for a while only: it is not kept, nor brought back.
+    what runs here is then there for a while only: it is not kept, nor brought back. `region` is the one it is in,
+    empty: the cloud's own; `tag` is the environment that its stack's resources are tagged with, empty: its name.
     """
 
     name: str
@@ -22,6 +23,13 @@ class LocalEnvironment:
     healthy_codes: str = "200"
     provision_key: str = ""
     beside: str = ""
+    region: str = ""
+    tag: str = ""
+
+    @property
+    def environment(self) -> str:
+        """The environment it is, in whatever region."""
+        return self.tag or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,10 @@ class LocalSpec:
     environments: tuple[LocalEnvironment, ...]
     region: str = "us-east-1"
     port_base: int | None = None
+
+    def place(self, environment: LocalEnvironment) -> str:
+        """What tells an environment in a region from any other: `environment@region`."""
+        return f"{environment.environment}@{environment.region or self.region}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,7 @@ class Desired:
     """What an environment should run, recorded after each good rollout.
 
     `definition` has the keys that RegisterTaskDefinition takes (others are dropped); `count` is the desired count.
+    `environment` is the local name; `region` is empty for the cloud's own.
     """
 
     environment: str
@@ -91,6 +104,7 @@ class Desired:
     service: str
     definition: Mapping[str, Any]
     count: int
+    region: str = ""
 
     @property
     def image(self) -> str:

@@ -50,8 +50,8 @@ class Starting:
 
     def emulator(self, process: EmulatorProcess, ports: Mapping[str, int]) -> Identity:
         """The emulator, running with the settings it should have."""
-        fronts = fronts_of(self._spec.environments)
-        backends = {front.environment: front.backend for front in fronts}
+        fronts = zip(self._spec.environments, fronts_of(self._spec.environments), strict=True)
+        backends = {self._spec.place(environment): front.backend for environment, front in fronts}
         settings = LaunchSettings(
             cloud=self._engine.cloud,
             port=ports["aws"],

@@ -45,6 +45,17 @@ def leaving(pinned: Digest | None, running: frozenset[Digest]) -> frozenset[Dige
     return frozenset({pinned}) if pinned else running
 
 
+def leaving_all(regions: Sequence[frozenset[Digest]], recorded: Digest | None) -> frozenset[Digest]:
+    """What a rollback of all regions goes away from, by what each would leave.
+
+    Where they differ, as after a promotion or a rollback that ended half-way, the digest that is on record as the last
+    good one (`recorded`) is what the others go back to: it is not left.
+    """
+    left = frozenset[Digest]().union(*regions)
+    alike = all(region == left for region in regions)
+    return left if alike or recorded is None else left - {recorded}
+
+
 def choose(
     found: Iterable[tuple[Digest, Collected]],
     policy: GatePolicy,

@@ -41,6 +41,8 @@ _WORDS = {
     "rolled_back": "refused",
     "failed_first": "refused",
     "before_failed": "refused",
+    "put_back": "refused",
+    "emptied": "refused",
 }
 
 
@@ -63,23 +65,40 @@ def one(deployment: Recorded) -> Markup:
     head = Markup("<p>{} {}{}{}</p>").format(
         chip(_WORDS.get(outcome, "undecided")), outcome.replace("_", " ") or NONE, already, taken_up
     )
+    regions = deployment["regions"].items()
     return join(
         [
             head,
             _diagnosis(deployment),
-            pairs(_known(deployment)),
+            pairs([*_digests_of(deployment), *(_waves(deployment) if regions else _of_one(deployment))]),
             _events(deployment),
             _probe(deployment["probe"]),
+            *(_region(name, facts) for name, facts in regions),
         ]
     )
 
 
-def _known(deployment: Recorded) -> Iterator[tuple[str, Text]]:
-    yield "tasks run", _digests(deployment["image_digests"])
-    yield (
-        "before it ran",
-        _digests(deployment["previous_digests"]) if deployment["previous_digests"] else "nothing",
+def _region(name: str, facts: Recorded) -> Markup:
+    """One of several regions; open where it is not as it should be."""
+    outcome = facts["outcome"].text
+    opened = Markup(" open") if outcome != "succeeded" else ""
+    return Markup("<details{}><summary>{} {} {}</summary>{}</details>").format(
+        opened, chip(_WORDS.get(outcome, "undecided")), name, outcome.replace("_", " "), one(facts)
     )
+
+
+def _waves(deployment: Recorded) -> Iterator[tuple[str, Text]]:
+    waves = [" and ".join(region.text for region in wave) for wave in deployment["waves"]]
+    yield "regions", ", then ".join(waves) or NONE
+
+
+def _digests_of(deployment: Recorded) -> Iterator[tuple[str, Text]]:
+    yield "tasks run", _digests(deployment["image_digests"])
+    before = deployment["previous_digests"]
+    yield "before it ran", "nothing" if before.value == [] else _digests(before)
+
+
+def _of_one(deployment: Recorded) -> Iterator[tuple[str, Text]]:
     yield "service", f"{deployment['cluster'].text} / {deployment['service'].text}"
     yield "task definition", said(Recorded(deployment["task_definition"].text.rpartition("/")[2]))
     yield "deployment", said(deployment["deployment"])
@@ -106,12 +125,14 @@ def _events(deployment: Recorded) -> Markup:
         Column("after", "figures"),
         Column("foreseen", "figures"),
     ]
-    lines = []
+    lines: list[tuple[Text, ...]] = []
     for name, key, foreseen in _EVENTS:
         at = deployment[key].moment
         after = seconds((at - begun).total_seconds()) if at and begun else NONE
         expected = seconds(deployment["predicted"][foreseen]) if foreseen else ""
-        lines.append((name, moment(deployment[key]), after, expected))
+        # The day is told once: on a phone a column of whole dates is a tall one.
+        told = f"{at:%H:%M:%S %Z}" if at and lines else moment(deployment[key])
+        lines.append((name, told, after, expected))
     return table("Events", columns, lines)
 
 

@@ -89,6 +89,7 @@ deregistration_delay = "1s"
 rollout = {{ bake = "1s" }}
 
 [environments.prod]
+{regions}
 desired = 2
 cpu = 128
 memory = 128
@@ -101,6 +102,7 @@ rollout = {{ bake = "{bake}", timeout = "180s" }}
 
 [environments.prod.environment]
 FAULT = "{fault}"
+REGION = "{{region}}"
 
 [load]
 users = 2
@@ -126,6 +128,7 @@ class Told:
     before: str = ""
     secret: str = ""
     foreign: bool = False
+    regions: str = ""
 
     @property
     def toml(self) -> str:
@@ -139,6 +142,7 @@ class Told:
             before=f'before = {{ command = ["{self.before}"] }}' if self.before else "",
             secrets=f'secrets = {{ EXTRA = "{self.secret}" }}' if self.secret else "",
             fault=self.fault,
+            regions=self.regions,
         )
 
 

@@ -1,4 +1,7 @@
-"""The service whose releases go wrong: a file of its own, copied into the image. FAULT says how it misbehaves."""
+"""The service whose releases go wrong: a file of its own, copied into the image. FAULT says how it misbehaves.
+
+FAULT@REGION says in which region alone.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ import threading
 import time
 from typing import Any
 
-FAULT = os.environ.get("FAULT", "")
+FAULT, _, WHERE = os.environ.get("FAULT", "").partition("@")
+if WHERE and os.environ.get("REGION") != WHERE:
+    FAULT = ""
 SOUR_AFTER = 6.0
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, timedelta
 
 import pytest
 
-from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.clock import InterruptibleClock, SystemClock
 from pipeline.ports import Clock
 from tests.fakes.clock import FakeClock
 
 
-@pytest.fixture(params=[FakeClock, SystemClock])
+@pytest.fixture(params=[FakeClock, SystemClock, lambda: InterruptibleClock(threading.Event())])
 def clock(request: pytest.FixtureRequest) -> Clock:
     made: Clock = request.param()
     return made
@@ -37,3 +38,12 @@ def test_a_negative_sleep_is_none(clock: Clock) -> None:
     before = clock.monotonic()
     clock.sleep(-3600)
     assert clock.monotonic() >= before
+
+
+def test_what_is_interrupted_waits_no_more() -> None:
+    interrupted = threading.Event()
+    clock = InterruptibleClock(interrupted)
+    threading.Timer(0.05, interrupted.set).start()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            clock.sleep(60)

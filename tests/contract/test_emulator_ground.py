@@ -40,6 +40,7 @@ PRINTS = {
     "ministack.services.ecs._sync_service_targets": "54c6f0448b05",
     "ministack.services.alb._describe_target_health": "d848e8a26fcb",
     "ministack.services.alb.set_targets_for_group": "72b06370418a",
+    "ministack.services.cloudformation.provisioners._physical_name": "aeef5b394ad2",
     "ministack.services.cloudformation.provisioners._normalize_container_defs": "3f7c0507c0cc",
     "ministack.services.cloudformation.provisioners._ecs_task_def_create": "a5b3d83f890c",
     "ministack.services.cloudformation.provisioners._ecs_service_create": "75dfd177d75c",

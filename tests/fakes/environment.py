@@ -124,7 +124,7 @@ class World:
         result: RolloutResult = rollout.deploy(image, spec, progress)
         return result
 
-    def environment(self, name: str) -> Environment:
+    def environment(self, name: str, region: str = "") -> Environment:
         return Environment(
             name,
             "app",
@@ -140,4 +140,5 @@ class World:
             self.deliver,
             lambda: self.recorded,
             self.foresee,
+            region,
         )

@@ -31,7 +31,7 @@ class Setting:
         self.copier = ImageCopier(self.registry, self.registry, self.locks)
         self.image = push_image(self.registry, self.here)
         self.signer = file_signer(folder / "signing.key", create=True)
-        self.mirrored = MirroredStore(self.store(self.here), {"prod": self.there}, lambda _: self.copier)
+        self.mirrored = MirroredStore(self.store(self.here), {"prod": (self.there,)}, lambda _: self.copier)
         self.said: list[str] = []
 
     def store(self, repository: str) -> RegistryEvidenceStore:

@@ -96,6 +96,7 @@ WRAPPED: Mapping[str, tuple[str, ...]] = {
     ),
     "ministack.services.alb": ("_describe_target_health", "set_targets_for_group"),
     "ministack.services.cloudformation.provisioners": (
+        "_physical_name",
         "_normalize_container_defs",
         "_ecs_task_def_create",
         "_ecs_service_create",

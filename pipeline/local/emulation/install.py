@@ -18,7 +18,7 @@ def install(emulator: Emulator, board: HealthBoard, settings: LaunchSettings) ->
     _install_tasks(emulator, stopping, settings)
     _install_services(emulator, Deployments(emulator), Stability(emulator, board, stopping))
     _install_balancer(emulator, TargetHealthAnswer(emulator, board))
-    _install_templates(emulator, Templates(emulator))
+    _install_templates(emulator, Templates(emulator, settings.region))
 
 
 def _install_tasks(emulator: Emulator, stopping: Stopping, settings: LaunchSettings) -> None:
@@ -52,6 +52,7 @@ def _install_balancer(emulator: Emulator, answer: TargetHealthAnswer) -> None:
 
 def _install_templates(emulator: Emulator, templates: Templates) -> None:
     provisioners = emulator.provisioners
+    provisioners._physical_name = templates.physical_name
     provisioners._normalize_container_defs = templates.container_definitions
     provisioners._ecs_task_def_create = templates.create_definition
     handlers = handler_table(provisioners)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pipeline.local.balancer import RuntimeApi, Slot, Target, seat
 from pipeline.local.emulation.ground import Emulator
-from pipeline.local.emulation.targets import HealthBoard, groups_by_environment, monotonic, wanted_targets
+from pipeline.local.emulation.targets import HealthBoard, groups_by_place, monotonic, wanted_targets
 from pipeline.local.launch import LaunchSettings
 
 EVERY_SECONDS = 0.15
@@ -73,7 +73,7 @@ class BalancerSync:
                 logger.warning("balancer answered %r to %r", answer, command)
 
     def _wanted(self) -> dict[str, list[Target]]:
-        groups = groups_by_environment(self._emulator)
+        groups = groups_by_place(self._emulator)
         wanted: dict[str, list[Target]] = {}
         for environment in self._backends:
             wanted[environment] = []

@@ -141,14 +141,14 @@ def wanted_targets(emulator: Emulator, arn: str) -> list[Target]:
     return registered + draining
 
 
-def groups_by_environment(emulator: Emulator) -> dict[str, tuple[str, str, str]]:
-    """Environment → account, region and ARN of the target group tagged for it."""
+def groups_by_place(emulator: Emulator) -> dict[str, tuple[str, str, str]]:
+    """`environment@region` → account, region and ARN of the target group that is tagged for the environment there."""
     found = {}
     for (account, region, arn), _group in emulator.alb._tgs.all_items():
         with emulator.scope(account, region):
             for tag in emulator.alb._tags.get(arn) or []:
                 if tag.get("Key") == ENVIRONMENT_TAG:
-                    found[str(tag.get("Value"))] = (account, region, arn)
+                    found[f"{tag.get('Value')}@{region}"] = (account, region, arn)
     return found
 
 

@@ -50,9 +50,11 @@ def _typed(name: str, value: Any) -> Any:
 class Templates:
     """The provisioners of AWS::ECS::TaskDefinition and AWS::ECS::Service."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        """Keeps the emulator's own provisioners, which it goes on to call."""
+    def __init__(self, emulator: Emulator, region: str) -> None:
+        """Keeps the emulator's own provisioners, which it goes on to call. `region` is the cloud's own."""
         self._emulator = emulator
+        self._region = region
+        self._name = emulator.provisioners._physical_name
         self._create_definition = emulator.provisioners._ecs_task_def_create
         self._create_service = emulator.provisioners._ecs_service_create
         self._update_service = emulator.provisioners._ecs_service_update
@@ -60,6 +62,16 @@ class Templates:
     def container_definitions(self, definitions: Any) -> Any:
         """In place of the emulator's, which leaves secrets and health checks in the template's spelling."""
         return [container_definition(definition) for definition in definitions]
+
+    def physical_name(self, stack_name: str, logical_id: str, **options: Any) -> str:
+        """A resource's name, with the region where that is not the cloud's own.
+
+        IAM is one for all regions, and the emulator's names hang on the stack's name alone: a stack of that name in
+        another region would take over the first one's roles.
+        """
+        region = self._emulator.responses.get_region()
+        stack = stack_name if region == self._region else f"{stack_name}-{region}"
+        return str(self._name(stack, logical_id, **options))
 
     def create_definition(self, logical_id: str, properties: Mapping[str, Any], stack: str) -> Any:
         """Registers the task definition with its platform too."""

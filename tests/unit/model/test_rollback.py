@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence, Statement
 from pipeline.model.policy import GatePolicy, Trust
-from pipeline.model.rollback import Choice, choose, last_good, leaving
+from pipeline.model.rollback import Choice, choose, last_good, leaving, leaving_all
 
 NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
 KEY = "SHA256:" + "C" * 43
@@ -158,3 +160,23 @@ def test_other_environments_and_keys_that_may_not_deploy_do_not_count() -> None:
 
 def test_nothing_on_record_is_nothing_to_go_back_to() -> None:
     assert chosen() == Choice(None)
+
+
+@pytest.mark.parametrize(
+    ("regions", "recorded", "left"),
+    [
+        (("b", "b"), "b", "b"),
+        (("b", "b"), "a", "b"),
+        (("b", "a"), "a", "b"),
+        (("a", "b"), "b", "a"),
+        (("b", "a"), "c", "ab"),
+        (("b", "a"), "", "ab"),
+        (("b",), "b", "b"),
+    ],
+)
+def test_where_regions_differ_they_go_back_to_what_is_on_record(
+    regions: tuple[str, ...], recorded: str, left: str
+) -> None:
+    each = [frozenset({digest(letter)}) for letter in regions]
+    found = leaving_all(each, digest(recorded) if recorded else None)
+    assert found == {digest(letter) for letter in left}

@@ -400,8 +400,9 @@ def test_looks_solo_figures_and_errors_are_told() -> None:
 def test_a_rollout_tells_events_digests_and_the_probe() -> None:
     text = section(passed_run(), "rollout-prod")
     assert "tasks run f5f94fab5b00" in text
+    assert "begun 2026-11-28 17:31:02 UTC 0 s" in text
     assert "before it ran 7c7c7c7c7c7c" in text
-    assert "2026-11-28 17:31:15 UTC 13.1 s 20 s" in text
+    assert "17:31:15 UTC 13.1 s 20 s" in text
     assert "Longest time without a good answer: 0.21 s, begun in the phase “bake”." in text
     assert "in all 51 0 0 3.9 ms 7.6 ms" in text
     assert "18 OK, not known: pass role: the account's root user acts" in text
@@ -433,6 +434,32 @@ def test_a_rehearsed_rollback_is_a_rollout_too() -> None:
     )
     assert text.count("Traffic probe") == 3
     assert "Rehearsed rollback" in text
+
+
+def test_several_regions_are_told_together_and_one_by_one() -> None:
+    document = passed_run()
+    one = document["stages"][3]["facts"]["deployment"]
+    whole = {
+        **{name: one[name] for name in ("image_digests", "previous_digests", "started_at")},
+        "outcome": "rolled_back",
+        "healthy_at": None,
+        "probe": {"sent": 102, "failed": 0, "longest_gap_s": 0.2},
+        "waves": [["eu-central-1"], ["us-east-1", "us-west-2"]],
+        "regions": {
+            "eu-central-1": one,
+            "us-east-1": one | {"outcome": "failed", "diagnosis": "task 3 failed"},
+        },
+    }
+    document = changed(document, 3, deployment=whole)
+    text = section(document, "rollout-prod")
+    assert "regions eu-central-1, then us-east-1 and us-west-2" in text
+    assert "in all 102 0" in text
+    assert "task 3 failed" in text
+    assert text.count("18 OK") == 2
+    assert re.findall("<details( open)?><summary>", page(document).partition('id="rollout-prod"')[2])[:2] == [
+        "",
+        " open",
+    ]
 
 
 def test_what_ran_already_was_not_changed_and_nothing_was_probed() -> None:

@@ -103,7 +103,7 @@ def test_the_order_of_releases_is_on_record(world: World) -> None:
 
 
 def back(world: World, definition: str = "arn:td:7") -> StageResult:
-    stage = RollbackStage(world.environment("prod"), definition, "leaks", "ann")
+    stage = RollbackStage(world.environment("prod"), {"": definition}, "leaks", "ann")
     return stage.run(CANDIDATE, RecordedProgress())
 
 
@@ -126,10 +126,10 @@ def test_a_rollback_that_fails_ends_as_a_rollout_does(world: World) -> None:
 
 
 def test_a_rollback_is_never_taken_as_done(world: World) -> None:
-    stage = RollbackStage(world.environment("prod"), "arn:td:7", "", "ann")
+    stage = RollbackStage(world.environment("prod"), {"": "arn:td:7"}, "", "ann")
     assert (stage.name, stage.environment) == ("rollback", "prod")
     assert not stage.standing(CANDIDATE).passed
-    other = RollbackStage(world.environment("prod"), "arn:td:8", "", "ann")
+    other = RollbackStage(world.environment("prod"), {"": "arn:td:8"}, "", "ann")
     assert stage.plan(CANDIDATE).hash != other.plan(CANDIDATE).hash
 
 

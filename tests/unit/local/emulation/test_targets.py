@@ -1,7 +1,19 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 from pipeline.local.balancer import Slot, Target
-from pipeline.local.emulation.targets import DRAINING, HEALTHY, INITIAL, HealthBoard, judge_slot
+from pipeline.local.emulation.ground import Emulator
+from pipeline.local.emulation.targets import (
+    DRAINING,
+    HEALTHY,
+    INITIAL,
+    HealthBoard,
+    groups_by_place,
+    judge_slot,
+)
+from pipeline.local.launch import ENVIRONMENT_TAG
 
 TARGET = Target("arn:group", "10.0.0.5", 8080, "task-1")
 
@@ -53,3 +65,27 @@ def test_the_board_keeps_what_the_balancer_said_until_the_target_is_gone() -> No
 
     board.forget([])
     assert board.health(TARGET) == INITIAL
+
+
+class Groups(dict[str, object]):
+    """The emulator's store of target groups: the same names in several regions."""
+
+    def all_items(self) -> list[tuple[tuple[str, str, str], object]]:
+        return [(("0", region, f"arn:{region}:{name}"), {}) for region, name in REGIONAL]
+
+
+REGIONAL = [("eu-central-1", "prod"), ("us-east-1", "prod"), ("eu-central-1", "staging")]
+
+
+def test_the_groups_of_an_environment_are_told_apart_by_region() -> None:
+    tags = {
+        f"arn:{region}:{name}": [{"Key": ENVIRONMENT_TAG, "Value": name}, {"Key": "other", "Value": "x"}]
+        for region, name in REGIONAL
+    }
+    scopes = SimpleNamespace(request_scope=lambda *_: nullcontext())
+    emulator = Emulator(None, SimpleNamespace(_tgs=Groups(), _tags=tags), None, None, scopes, None)
+    assert groups_by_place(emulator) == {
+        "prod@eu-central-1": ("0", "eu-central-1", "arn:eu-central-1:prod"),
+        "prod@us-east-1": ("0", "us-east-1", "arn:us-east-1:prod"),
+        "staging@eu-central-1": ("0", "eu-central-1", "arn:eu-central-1:staging"),
+    }

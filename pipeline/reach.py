@@ -1,0 +1,103 @@
+"""Where the environments are reached: the regions of each, in whose name, and how its registry is logged in to."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pipeline.adapters.assumed_role import Role
+from pipeline.adapters.aws import Access, Aws
+from pipeline.config import Settings
+from pipeline.model.waves import Waves
+
+ENVIRONMENTS = ("staging", "prod")
+
+_ECR = re.compile(r"^[0-9]{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
+
+
+def waves_of(settings: Settings, environment: str) -> Waves:
+    """The regions of an environment, by wave: `cloud.region` where it names none."""
+    return settings.environments[environment].waves(settings.cloud.region)
+
+
+def regions_of(settings: Settings, environment: str) -> tuple[str, ...]:
+    """The regions of an environment, in the order of its waves."""
+    return tuple(name for wave in waves_of(settings, environment) for name in wave)
+
+
+def local_name(settings: Settings, environment: str, region: str) -> str:
+    """What the local cloud calls an environment in a region: by its own name in `cloud.region`, else with the region's.
+
+    So a project that gains regions keeps what it has.
+    """
+    return environment if region == settings.cloud.region else f"{environment}-{region}"
+
+
+def in_region(settings: Settings, region: str) -> Settings:
+    """The same settings with another region as their own; empty: as they are."""
+    if not region:
+        return settings
+    return settings.model_copy(update={"cloud": settings.cloud.model_copy(update={"region": region})})
+
+
+def own_repositories(settings: Settings) -> Mapping[tuple[str, str], str]:
+    """The repository that an environment pulls from in a region, where that is one of its own."""
+    own = {
+        (name, region): settings.environments[name].registry_in(region)
+        for name in ENVIRONMENTS
+        for region in regions_of(settings, name)
+    }
+    return {where: f"{host}/{settings.repository}" for where, host in own.items() if host}
+
+
+def mirrors_of(settings: Settings) -> Mapping[str, Sequence[str]]:
+    """Every repository of its own that an environment has, each once."""
+    own = own_repositories(settings)
+    found = {name: [own[where] for where in own if where[0] == name] for name in ENVIRONMENTS}
+    return {name: tuple(dict.fromkeys(repositories)) for name, repositories in found.items()}
+
+
+class Reach:
+    """The API of each environment and region, each opened once.
+
+    `home` is that of [cloud]; an environment that says nothing of its own is reached through it.
+    """
+
+    def __init__(self, settings: Settings, home: Aws, access: Access) -> None:
+        """`access` is how `home` was opened."""
+        self._settings = settings
+        self._access = access
+        self._known: dict[Access, Aws] = {access: home}
+        self._opening = threading.Lock()
+
+    def aws(self, environment: str, region: str) -> Aws:
+        """The API of an environment in a region."""
+        own = self._settings.environments[environment]
+        role = Role(own.role_arn, own.external_id) if own.role_arn else None
+        return self._opened(
+            replace(self._access, region=region, profile=own.profile or self._access.profile, role=role)
+        )
+
+    def login(self, host: str) -> Mapping[str, str]:
+        """User and password for a registry: an environment's own in its name, any other in that of [cloud]."""
+        found = _ECR.match(host)
+        if found is None:
+            return self._opened(self._access).registry_login()
+        region = found[1]
+        for environment in ENVIRONMENTS:
+            if host in self._registries(environment):
+                return self.aws(environment, region).registry_login()
+        return self._opened(replace(self._access, region=region)).registry_login()
+
+    def _registries(self, environment: str) -> set[str]:
+        own = self._settings.environments[environment]
+        named = (own.registry_in(region) for region in regions_of(self._settings, environment))
+        return {registry.partition("/")[0] for registry in named}
+
+    def _opened(self, access: Access) -> Aws:
+        with self._opening:
+            if access not in self._known:
+                self._known[access] = Aws(access)
+            return self._known[access]

@@ -1,0 +1,224 @@
+"""One environment in several regions, as the stages have it: all are looked at first, and judged as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pipeline.errors import (
+    BusyError,
+    ConfigurationError,
+    ExitCode,
+    PipelineError,
+    ShortCredentialError,
+    StuckError,
+    UnavailableError,
+    UnfitError,
+)
+from pipeline.logbook import Ended
+from pipeline.model.digest import ImageRef
+from pipeline.model.verdict import Outcome, Reason
+from pipeline.model.waves import OnFailure
+from pipeline.ports import Progress
+from pipeline.rollout import RolloutOutcome
+from stages.deployment import Deployed
+from stages.prod import ProdStage
+from stages.regions import Regions
+from stages.rollback import RollbackStage
+from tests.fakes.environment import CANDIDATE, IMAGE, FakeRollout, World
+from tests.fakes.load import RecordedProgress
+
+WAVES = (("eu",), ("us", "ap"))
+
+
+class Undoing(FakeRollout):
+    """A rollout that can be taken back."""
+
+    undone: int = 0
+
+    def undo(
+        self, done: Any, container: str, why: Reason, progress: Progress
+    ) -> tuple[RolloutOutcome, Reason]:
+        self.undone += 1
+        return RolloutOutcome.ROLLED_BACK, Reason("went back")
+
+
+@dataclass
+class Fleet:
+    """Three regions, each a world of its own, and one log."""
+
+    worlds: dict[str, World] = field(
+        default_factory=lambda: {name: World(Undoing()) for wave in WAVES for name in wave}
+    )
+    log: list[tuple[ImageRef, Ended]] = field(default_factory=list)
+    on_failure: OnFailure = OnFailure.ROLL_BACK
+
+    def kept(
+        self, image: ImageRef, act: Callable[[], tuple[Deployed, Ended]], _progress: Progress
+    ) -> Deployed:
+        deployed, ended = act()
+        self.log.append((image, ended))
+        return deployed
+
+    @property
+    def target(self) -> Regions:
+        environments = {name: world.environment("prod", name) for name, world in self.worlds.items()}
+        return Regions(environments, WAVES, self.on_failure, self.kept, lambda: None)
+
+    def fail(self, name: str, outcome: RolloutOutcome = RolloutOutcome.ROLLED_BACK) -> None:
+        self.worlds[name].rollout.outcome = outcome
+
+    def deployed(self) -> dict[str, int]:
+        return {name: len(world.rollout.deployed) for name, world in self.worlds.items()}
+
+    def settled(self) -> dict[str, int]:
+        return {name: len(world.settled) for name, world in self.worlds.items()}
+
+    def run(self) -> Any:
+        return ProdStage(self.target).run(CANDIDATE, RecordedProgress())
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+def test_every_region_gets_it_and_one_record_tells_of_all(fleet: Fleet) -> None:
+    result = fleet.run()
+    assert result.outcome is Outcome.PASSED
+    assert result.error_code is None
+    facts = result.facts["deployment"]
+    assert set(facts["regions"]) == {"eu", "us", "ap"}
+    assert facts["regions"]["eu"]["predicted"] == {"healthy_s": 1.0}
+    assert facts["regions"]["ap"]["order"] == {"order": "newer"}
+    assert fleet.settled() == {"eu": 1, "us": 1, "ap": 1}
+    (entry,) = fleet.log
+    assert (entry[0], entry[1].word) == (IMAGE, "succeeded")
+    assert (ProdStage(fleet.target).environment, ProdStage(fleet.target).plan(CANDIDATE).stage) == (
+        "prod",
+        "prod",
+    )
+
+
+def test_one_bad_region_takes_all_of_them_back(fleet: Fleet) -> None:
+    fleet.fail("ap")
+    result = fleet.run()
+    assert (result.outcome, result.error_code, result.began) == (Outcome.REFUSED, ExitCode.ROLLED_BACK, True)
+    assert [world.rollout.undone for world in fleet.worlds.values()] == [1, 1, 0]  # type: ignore[attr-defined]
+    assert fleet.settled() == {"eu": 0, "us": 0, "ap": 0}
+    assert fleet.log[0][1].word == "rolled_back"
+
+
+def test_regions_that_succeeded_are_left_where_that_is_configured(fleet: Fleet) -> None:
+    fleet.on_failure = OnFailure.STOP
+    fleet.fail("us")
+    result = fleet.run()
+    assert (result.outcome, result.error_code) == (Outcome.REFUSED, ExitCode.STUCK)
+    assert fleet.settled() == {"eu": 1, "us": 0, "ap": 1}
+    assert fleet.log[0][1].word == "stopped"
+
+
+def test_what_one_region_raises_is_its_part_of_the_record(fleet: Fleet) -> None:
+    fleet.worlds["ap"].rollout.error = StuckError("neither", hint="look")
+    result = fleet.run()
+    assert (result.outcome, result.error_code) == (Outcome.UNDECIDED, ExitCode.STUCK)
+    assert Reason("ap: neither", "look") in result.verdict.reasons
+    assert result.facts["deployment"]["regions"]["ap"] == {"outcome": "stuck"}
+
+
+def test_nothing_is_changed_where_the_first_region_is_busy(fleet: Fleet) -> None:
+    fleet.worlds["eu"].rollout.error = BusyError("held", hint="wait")
+    result = fleet.run()
+    assert (result.outcome, result.error_code, result.began) == (Outcome.UNDECIDED, ExitCode.BUSY, False)
+
+
+@pytest.mark.parametrize("name", ["eu", "ap"])
+def test_a_region_that_is_not_fit_keeps_all_from_being_touched(fleet: Fleet, name: str) -> None:
+    fleet.worlds[name].unfit = "no secret"
+    with pytest.raises(UnfitError, match=f"{name}: no secret"):
+        fleet.run()
+    assert fleet.deployed() == {"eu": 0, "us": 0, "ap": 0}
+    assert fleet.log == []
+
+
+def test_a_region_where_something_newer_runs_keeps_all_from_being_touched(fleet: Fleet) -> None:
+    fleet.worlds["us"].older = True
+    result = fleet.run()
+    assert (result.outcome, result.began) == (Outcome.REFUSED, False)
+    assert result.verdict.reasons == (Reason("us: prod runs something newer", "promote that"),)
+    assert fleet.deployed() == {"eu": 0, "us": 0, "ap": 0}
+
+
+@dataclass
+class Failing:
+    """Raises what it is told, in place of a look."""
+
+    error: PipelineError
+
+    def __call__(self, *_: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize("where", ["foresee", "deliver"])
+def test_a_region_that_cannot_be_asked_keeps_all_from_being_touched(
+    fleet: Fleet, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet.worlds["us"], where, Failing(UnavailableError("no answer", hint="try again")))
+    result = fleet.run()
+    assert (result.outcome, result.error_code, result.began) == (
+        Outcome.UNDECIDED,
+        ExitCode.UNAVAILABLE,
+        False,
+    )
+    assert result.verdict.reasons == (Reason("us: no answer", "try again"),)
+    assert fleet.deployed() == {"eu": 0, "us": 0, "ap": 0}
+
+
+def test_an_expired_credential_is_told_as_that(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet.worlds["us"], "foresee", Failing(ShortCredentialError("too short", hint="")))
+    with pytest.raises(ShortCredentialError, match="us: too short"):
+        fleet.run()
+
+
+def test_it_still_stands_only_where_every_region_serves_it(fleet: Fleet) -> None:
+    assert fleet.target.serves(CANDIDATE).passed
+    fleet.worlds["ap"].rollout.service.running = []
+    verdict = fleet.target.serves(CANDIDATE)
+    assert not verdict.passed
+    assert verdict.reasons == (Reason("ap: prod runs nothing"),)
+
+
+def back(fleet: Fleet) -> Any:
+    definitions = {"eu": "td:1", "us": "td:2"}
+    return RollbackStage(fleet.target, definitions, "leaks", "ann").run(CANDIDATE, RecordedProgress())
+
+
+def test_a_rollback_takes_all_regions_back_each_by_its_own_definition(fleet: Fleet) -> None:
+    result = back(fleet)
+    assert result.outcome is Outcome.PASSED
+    assert {name: world.rollout.definitions for name, world in fleet.worlds.items()} == {
+        "eu": ["td:1"],
+        "us": ["td:2"],
+        "ap": [""],
+    }
+    assert result.facts["deployment"]["waves"] == [["eu", "us", "ap"]]
+    assert all(world.rollout.supersedes == [True] for world in fleet.worlds.values())
+
+
+def test_a_rollback_that_fails_in_one_region_does_not_go_forward_in_the_others(fleet: Fleet) -> None:
+    fleet.fail("us")
+    result = back(fleet)
+    assert (result.outcome, result.error_code) == (Outcome.REFUSED, ExitCode.STUCK)
+    assert [world.rollout.undone for world in fleet.worlds.values()] == [0, 0, 0]  # type: ignore[attr-defined]
+    assert fleet.settled() == {"eu": 1, "us": 0, "ap": 1}
+
+
+def test_a_rollback_begins_nowhere_where_one_region_cannot_be_asked(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet.worlds["us"], "deliver", Failing(ConfigurationError("no registry", hint="")))
+    assert back(fleet).began is False
+    assert fleet.deployed() == {"eu": 0, "us": 0, "ap": 0}

@@ -1,0 +1,102 @@
+"""Putting back what ran before a rollout that had succeeded, because the release failed elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.errors import (
+    BusyError,
+    DetachedError,
+    DetachedInterrupt,
+    DisplacedError,
+    StuckError,
+    UnavailableError,
+)
+from pipeline.model.rollout import RolloutPolicy
+from pipeline.model.verdict import Reason
+from pipeline.rollout import Rollout, RolloutOutcome, RolloutResult
+from tests.fakes.ecs import CONTAINER
+from tests.unit.test_rollout import BAD_IMAGES, NEW, OLD, OTHER, Scene, _interrupt
+
+WHY = Reason("the release failed in us-west-2")
+
+
+def after_a_release(scene: Scene) -> RolloutResult:
+    done = scene.deploy()
+    assert done.outcome is RolloutOutcome.SUCCEEDED
+    scene.ecs.updates.clear()
+    return done
+
+
+def undo(scene: Scene, done: RolloutResult) -> tuple[RolloutOutcome, Reason]:
+    rollout = Rollout(scene.ecs, scene.ecs, scene.ecs, scene.clock, RolloutPolicy())
+    return rollout.undo(done, CONTAINER, WHY, scene.said)
+
+
+def test_what_ran_before_serves_again_by_its_own_definition() -> None:
+    scene = Scene()
+    old = scene.ecs.current
+    done = after_a_release(scene)
+    outcome, reason = undo(scene, done)
+    assert outcome is RolloutOutcome.ROLLED_BACK
+    assert "which serves again" in reason.text
+    assert scene.ecs.updates == [(old, None)]
+    assert scene.serves == {str(OLD)}
+
+
+def test_where_nothing_ran_before_it_is_scaled_to_zero() -> None:
+    scene = Scene(runs=None)
+    outcome, _ = undo(scene, after_a_release(scene))
+    assert outcome is RolloutOutcome.FAILED_FIRST
+    assert scene.serves == set()
+
+
+def test_what_somebody_else_has_deployed_by_then_is_left() -> None:
+    scene = Scene()
+    done = after_a_release(scene)
+    scene.ecs.someone_deploys(OTHER)
+    scene.clock.advance(300)
+    outcome, reason = undo(scene, done)
+    assert outcome is RolloutOutcome.SUPERSEDED
+    assert "not ours" in reason.text
+    assert scene.ecs.updates == []
+    assert scene.serves == {str(OTHER)}
+
+
+def test_what_does_not_come_up_again_needs_a_person() -> None:
+    scene = Scene()
+    done = after_a_release(scene)
+    scene.ecs.breaker = False
+    scene.ecs.behave(OLD, **BAD_IMAGES["exited"])
+    with pytest.raises(StuckError, match="the release failed in us-west-2"):
+        undo(scene, done)
+
+
+def test_ctrl_c_leaves_ecs_going_back() -> None:
+    scene = Scene()
+    done = after_a_release(scene)
+    scene.ecs.after(2.0, _interrupt)
+    with pytest.raises(DetachedInterrupt):
+        undo(scene, done)
+    assert "detached: the release failed in us-west-2; going back" in scene.said.text
+
+
+@pytest.mark.parametrize(
+    ("error", "family"), [(UnavailableError, DetachedError), (BusyError, DisplacedError)]
+)
+def test_an_error_on_the_way_tells_how_to_end_it(
+    error: type[UnavailableError | BusyError], family: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene()
+    done = after_a_release(scene)
+
+    def refuse(*_: object, **__: object) -> str:
+        raise error("not now", hint="later")
+
+    monkeypatch.setattr(scene.ecs, "update", refuse)
+    with pytest.raises(family, match="not now – detached: ") as caught:
+        undo(scene, replace(done))
+    assert "aws ecs update-service" in caught.value.hint  # type: ignore[attr-defined]
+    assert scene.serves == {str(NEW)}
