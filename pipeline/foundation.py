@@ -18,6 +18,7 @@ from pipeline.adapters.table import Table
 from pipeline.clouds import Ground, open_ground
 from pipeline.config import Settings, load
 from pipeline.dismantling import Dismantling
+from pipeline.errors import UsageError
 from pipeline.model.lease import Claim
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Made, Provisioning
@@ -78,8 +79,16 @@ class Foundation:
 
     @classmethod
     def open(cls, root: Path, region: str, say: Say, why: str) -> Foundation:
-        """Reads pipeline.toml and reaches the account. Raises ConfigurationError, UnavailableError."""
+        """Reads pipeline.toml and reaches the account. Raises ConfigurationError, UnavailableError.
+
+        UsageError for a region of a local cloud that is not its own: that cloud makes all of its regions by itself.
+        """
         settings = settings_for(root, region)
+        if settings.cloud.provider == "local" and settings != load(root):
+            raise UsageError(
+                f"the local cloud has no region {region} of its own",
+                hint="leave --region out: `local up` makes every region that pipeline.toml names",
+            )
         return cls(settings, open_ground(root, settings, say), say, why)
 
     @cached_property

@@ -110,7 +110,7 @@ class Stacks:
     def foreseen(self, request: StackRequest) -> tuple[ResourceChange, ...]:
         """What would change of a stack that stands, once nothing is going on in it. Nothing is changed."""
         with _errors(request.name):
-            _, proposal = self._proposed(request)
+            _, proposal = self._proposed(request, mending=False)
             if proposal is None:
                 return ()
             self._sets.discard(proposal)
@@ -124,7 +124,7 @@ class Stacks:
         """
         with _errors(request.name):
             for _ in range(_AGAIN):
-                before, proposal = self._proposal(request)
+                before, proposal = self._proposed(request, mending=True)
                 if proposal is None:
                     return Stack(_outputs(before or {}), changed=False)
                 self._same(shown, proposal)
@@ -142,24 +142,29 @@ class Stacks:
             self._sets.settled(name)
             self._sets.delete(name)
 
-    def _proposal(self, request: StackRequest) -> tuple[Mapping[str, Any] | None, Proposal | None]:
-        """The stack as it is, and what would be changed of it. What was never whole is deleted on the way."""
-        before = self._sets.settled(request.name)
-        status = str(before["StackStatus"]) if before else ""
-        if before and status in NEVER_WHOLE:
-            self._cleared(before)
-        elif before and status not in (*UPDATABLE, *NOT_THERE):
-            raise self._sets.broken(request.name, before)
-        return self._proposed(request)
-
-    def _proposed(self, request: StackRequest) -> tuple[Mapping[str, Any] | None, Proposal | None]:
+    def _proposed(
+        self, request: StackRequest, *, mending: bool
+    ) -> tuple[Mapping[str, Any] | None, Proposal | None]:
+        """The stack at rest, and what would be changed of it. `mending`: what was never whole is deleted before."""
         while True:
             before = self._sets.settled(request.name)
+            if before is not None and mending:
+                before = self._fit(before)
             try:
                 return before, self._sets.propose(request, before)
             except ClientError as error:
                 if not overtaken(error):
                     raise
+
+    def _fit(self, stack: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The stack where it can be changed; None when it had to be deleted."""
+        status = str(stack["StackStatus"])
+        if status in NEVER_WHOLE:
+            self._cleared(stack)
+            return None
+        if status not in (*UPDATABLE, *NOT_THERE):
+            raise self._sets.broken(str(stack["StackName"]), stack)
+        return stack
 
     def _cleared(self, stack: Mapping[str, Any]) -> None:
         name = str(stack["StackName"])

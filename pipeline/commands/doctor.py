@@ -54,6 +54,7 @@ def _seen(session: Session, name: str, region: str) -> Sequence[Check]:
 
 def _environments(invocation: Invocation, *, up: bool) -> Iterator[Check]:
     """What a rollout would need in each environment, looked at where the cloud is up."""
+    from pipeline.checks import of_account
     from pipeline.wiring import Project
 
     if not up:
@@ -68,5 +69,6 @@ def _environments(invocation: Invocation, *, up: bool) -> Iterator[Check]:
                     where = f"{name} {region}" if len(regions) > 1 else name
                     seen = _seen(session, name, region)
                     yield from (replace(check, name=f"{where} {check.name}") for check in seen)
+            yield from of_account(session.settings, session.cloud)
     except PipelineError as error:
         yield Check("environments", State.SKIP, error.message)

@@ -16,7 +16,7 @@ ECS_TASKS = "ecs-tasks.amazonaws.com"
 _VERSION = "2012-10-17"
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _PUSH = ("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart")
-_LIST = ("ecr:DescribeImages", "ecr:ListImages")
+_LIST = ("ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:ListImages")
 
 
 @dataclass(frozen=True, slots=True)

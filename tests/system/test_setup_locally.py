@@ -94,6 +94,9 @@ def test_from_nothing_through_a_rollout_and_a_changed_template_to_nothing(projec
     assert (asked, refused["outcome"]) == (2, "usage")
     assert "--yes" in said
 
+    elsewhere, _, said = project.run("setup", "prod", "--yes", "-r", "ap-south-1")
+    assert (elsewhere, "no region ap-south-1" in said) == (2, True)
+
     code, made, _ = project.run("setup", "staging", "prod", "--yes")
     assert code == 0
     assert {one["did"] for one in made["stacks"]} == {"created"}

@@ -8,8 +8,10 @@ tests do that for it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import reduce
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,9 @@ import requests
 
 from pipeline.adapters.stack import template
 from pipeline.adapters.template_file import parsed
+from pipeline.checks import of_account
 from pipeline.errors import PipelineError
+from pipeline.model.check import State
 from pipeline.model.inventory import left
 from tests.foundations import Grounds
 from tests.moto_server import moto
@@ -114,6 +118,50 @@ def test_the_api_takes_what_the_autoscaling_template_says(grounds: Grounds) -> N
     (made,) = client.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
     assert (made["ResourceId"], made["MinCapacity"], made["MaxCapacity"]) == ("service/shop-prod/shop", 2, 5)
     assert len(client.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]) == 2
+
+
+def test_the_doctor_finds_our_repository_fit_and_tells_of_a_rule_that_takes_what_was_promoted(
+    grounds: Grounds,
+) -> None:
+    cloud: Any = SimpleNamespace(aws=grounds.aws())
+    assert [check.state for check in of_account(grounds.settings, cloud)] == [State.NG], "there is none yet"
+    ecr = grounds.client("ecr")
+    ecr.create_repository(repositoryName="shop", imageTagMutability="IMMUTABLE")
+    assert [check.state for check in of_account(grounds.settings, cloud)] == [State.OK, State.OK]
+    selection = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}
+    policy = {"rules": [{"rulePriority": 1, "selection": selection, "action": {"type": "expire"}}]}
+    ecr.put_lifecycle_policy(repositoryName="shop", lifecyclePolicyText=json.dumps(policy))
+    grounds.text = SHOP.replace("[environments.prod]", '[environments.prod]\ncluster = "theirs"')
+
+    tags, expiry, adopted = of_account(grounds.settings, cloud)
+
+    assert (tags.state, expiry.state) == (State.OK, State.NG)
+    assert "images promoted to prod" in expiry.text
+    assert "ignore_changes" in adopted.text
+
+
+def test_an_adopted_environment_is_left_alone_and_only_the_table_and_what_is_shared_are_made(
+    grounds: Grounds,
+) -> None:
+    grounds.text = SHOP.replace(
+        "[environments.staging]\n[environments.prod]",
+        '[environments.staging]\ncluster = "their-staging"\n[environments.prod]\nservice = "theirs"',
+    ).replace('name = "shop"', 'name = "shop"\nrepository = "their/shop"')
+
+    assert grounds.set_up("staging", "prod") == {"onedigest-shop-shared": "created"}
+
+    notes = " ".join(grounds.plan("staging", "prod").notes)
+    assert "repository their/shop is named in pipeline.toml: used as it is" in notes
+    assert (
+        "staging is adopted (cluster their-staging in pipeline.toml): nothing is made or changed there"
+        in notes
+    )
+    assert grounds.client("dynamodb").list_tables()["TableNames"] == ["onedigest-shop"]
+    assert grounds.client("ecr").describe_repositories()["repositories"] == []
+    reasons = grounds.foundation().dismantling.plan(["prod"], keep_images=False).reasons
+    assert [reason.text for reason in reasons] == [
+        "prod is adopted: its cluster and service were not made by onedigest, which deletes nothing there"
+    ]
 
 
 VALUES = {"App": "shop", "Environment": "prod", "ClusterName": "shop-prod", "ServiceName": "shop"}
