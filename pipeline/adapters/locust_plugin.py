@@ -4,7 +4,8 @@ Without `ONEDIGEST_LOAD` in the environment it does nothing. With it (JSON, see 
 record that `locust_recorder` describes to `stream`. A request belongs to the moment it was sent. Requests sent within
 `duration` seconds after `lead` are recorded; their answers are waited for `grace` seconds. Requests to another server
 than the side's own (a token from somewhere, a wired address) are no requests of ours: they are not recorded, and the
-log says so. SIGTERM ends measuring with the block that runs, and then the process, with the record whole.
+log says so; those that went to the other one of two sides are counted by themselves. SIGTERM ends measuring with the
+block that runs, and then the process, with the record whole.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Run:
             flight = locust_sides.unseen(more.get("start_time"), response_time)
         if not name.startswith(request_type) or not name.startswith(f"{request_type} "):
             name = f"{request_type} {name}"
-        self._recorder.land(flight, name, response_time, more.get("exception"), more.get("url"))
+        urls = (more.get("url"), *locust_sides.led_to(more.get("response")))
+        self._recorder.land(flight, name, response_time, more.get("exception"), urls)
 
     def exception(self, user_instance: object, exception: BaseException, **_: Any) -> None:
         """A task of the locustfile raised."""

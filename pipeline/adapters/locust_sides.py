@@ -138,6 +138,15 @@ def _watch(client: Any, recorder: Recorder, late: Callable[[Any], float] | None)
     client.request = request
 
 
+def led_to(response: object) -> Sequence[object]:
+    """Where redirects led, in order; Locust's event tells only where a request was sent first."""
+    history = getattr(response, "history", None)
+    if not history:
+        return ()
+    # While the event is told, HttpSession has the request's name where the response's URL is.
+    return [getattr(getattr(one, "request", None), "url", None) for one in (*history, response)]
+
+
 def unseen(start: object, response_time: object) -> Unseen:
     """The flight of a request that was noticed by its answer only, from what Locust's event tells of it."""
     if isinstance(start, float):

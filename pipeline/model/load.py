@@ -109,7 +109,10 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class LoadSummary:
-    """What was measured after the warm-up. `unfinished` counts users that never got their last answer."""
+    """What was measured after the warm-up. `unfinished` counts users that never got their last answer.
+
+    `crossed` counts requests that went to the other side instead, and are counted nowhere else.
+    """
 
     total: EndpointSummary
     endpoints: Sequence[EndpointSummary]
@@ -121,6 +124,7 @@ class LoadSummary:
     unfinished: int = 0
     as_sent: Mapping[str, float] = field(default_factory=dict)
     """Quantiles as in `total` from the moment of sending rather than the planned one; only with arrivals."""
+    crossed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

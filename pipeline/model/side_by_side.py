@@ -1,8 +1,9 @@
 """The load gate's verdict on a candidate that was loaded side by side with what production runs.
 
 1. The look that stands decides (`pipeline.model.looks`).
-2. Nothing passes when a side was not asked, when users never got their last answer, when one side answered less than
-   half of what the other did, or when the load generator may have been the bottleneck: undecided.
+2. Nothing passes when a side was not asked, when one side sent its users to the other, when users never got their last
+   answer, when one side answered less than half of what the other did, when an endpoint that production answers often
+   was hardly asked of the candidate, or when the load generator may have been the bottleneck: undecided.
 3. When production's own error share is surely above what is tolerated, its latencies are no measure: only errors
    that increased still refuse, everything else is undecided.
 """
@@ -15,13 +16,17 @@ from pipeline.model.findings import ERRORS
 from pipeline.model.limits import show
 from pipeline.model.load import GeneratorLimits, starved
 from pipeline.model.looks import Look, Looks
-from pipeline.model.relative_rules import RelativeRules
+from pipeline.model.relative_rules import FEWEST_OF_ENDPOINT, RelativeRules
 from pipeline.model.sides import PairSummary
 from pipeline.model.verdict import Outcome, Reason, Verdict, combine
 
 FEWEST_AGAINST_OTHER = 0.5
 """Users ask both sides equally: a side with less than this share of the other's answers keeps its users waiting."""
 
+FEWEST_OF_ENDPOINT_AGAINST_OTHER = 0.1
+"""The same of one endpoint: users of the candidate with less than this share never got as far as there."""
+
+_TOLD = 10
 _GATE = "load"
 _ANSWERS = "look at the application's log for what it waits for, and at Locust's log in the run's folder"
 
@@ -51,6 +56,8 @@ def _standing(look: Look, rules: RelativeRules) -> Verdict:
     """What the look that stands says, with regard to whether the baseline is a measure at all."""
     theirs = look.comparison.total.errors.increase.baseline
     if theirs.requests == 0 or theirs.low <= rules.exclude_errors:
+        if look.outcome is Outcome.PASSED and (missing := tuple(_not_reached(look))):
+            return Verdict(_GATE, Outcome.UNDECIDED, missing)
         return Verdict(_GATE, look.outcome, (*look.reasons, *_unjudged(look)))
     errors = tuple(found.reason for found in look.confirmed if found.subject.what == ERRORS)
     if errors:
@@ -62,6 +69,20 @@ def _standing(look: Look, rules: RelativeRules) -> Verdict:
     )
 
 
+def _not_reached(look: Look) -> Iterator[Reason]:
+    """Endpoints that production answered often, and that the candidate's users did not get to."""
+    for row in look.comparison.endpoints:
+        asked, theirs = row.errors.increase.candidate.requests, row.errors.increase.baseline
+        answered = theirs.requests - theirs.failures
+        if answered >= FEWEST_OF_ENDPOINT and asked < FEWEST_OF_ENDPOINT_AGAINST_OTHER * answered:
+            yield Reason(
+                f"{row.name} was asked {asked:,} times of the candidate, of production {theirs.requests:,} times, by "
+                "as many users",
+                "see in the locustfile what leads there, and what the candidate answers before it; a whole journey "
+                "must fit into load.min_duration",
+            )
+
+
 def _unjudged(look: Look) -> Iterator[Reason]:
     """Endpoints of which nothing can be said by themselves; they hold up nothing, and nobody should think them fine."""
     few = [
@@ -70,7 +91,9 @@ def _unjudged(look: Look) -> Iterator[Reason]:
         if all(ratio.ratio is None or ratio.samples < ratio.finding.subject.fewest for ratio in row.ratios)
     ]
     if few:
-        yield Reason(f"too few requests to judge by themselves: {', '.join(few)}")
+        more = f" and {len(few) - _TOLD:,} more" if len(few) > _TOLD else ""
+        remedy = "group names with an id in each by name= in the locustfile" if more else ""
+        yield Reason(f"too few requests to judge by themselves: {', '.join(few[:_TOLD])}{more}", remedy)
 
 
 def _unsound(summary: PairSummary) -> Iterator[Verdict]:
@@ -78,6 +101,12 @@ def _unsound(summary: PairSummary) -> Iterator[Verdict]:
     for name, side in sides:
         if side.total.requests <= 0:
             yield _undecided(f"not one request to {name} was measured", _ANSWERS)
+        if side.crossed > 0:
+            other = sides[1][0] if side is summary.candidate else sides[0][0]
+            yield _undecided(
+                f"{side.crossed:,} requests to {name} were redirected, or sent, to {other}",
+                "let the application redirect by paths or to the host that was asked, and the locustfile ask paths",
+            )
         if side.unfinished > 0:
             yield _undecided(
                 f"{side.unfinished} users were still waiting for an answer of {name} when the load test had ended",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.model.limits import show
-from pipeline.model.load import QUANTILES, LoadSummary, needed
+from pipeline.model.load import QUANTILES, LoadSummary, needed, wilson
 from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.verdict import Outcome, Reason, Verdict
 
@@ -56,7 +56,12 @@ class Solo:
 
 
 def judge_solo(candidate: LoadSummary, baseline: LoadSummary, rules: RelativeRules) -> Solo:
-    """Compares the median and the 95th percentile; differences below `rules.min_delta_ms` are never suspicious."""
+    """Compares the median and the 95th percentile; differences below `rules.min_delta_ms` are never suspicious.
+
+    A baseline that fails by itself, or hangs, is no measure: nothing is compared then.
+    """
+    if ill := tuple(_ill(baseline, rules)):
+        return Solo(missing=ill)
     found, missing = {}, []
     for label, most in MOST.items():
         mine, theirs = candidate.total.quantiles.get(label), baseline.total.quantiles.get(label)
@@ -69,6 +74,20 @@ def judge_solo(candidate: LoadSummary, baseline: LoadSummary, rules: RelativeRul
         suspicious = mine > most * theirs and mine - theirs >= rules.min_delta_ms
         found[label] = SoloRatio(label, mine, theirs, suspicious)
     return Solo(found, tuple(missing))
+
+
+def _ill(baseline: LoadSummary, rules: RelativeRules) -> Iterator[Reason]:
+    total, remedy = (
+        baseline.total,
+        "lower load.users to what production bears, or mend production, and run again",
+    )
+    if baseline.unfinished > 0:
+        text = f"{baseline.unfinished} users were still waiting for an answer of production alone when it had ended"
+        yield Reason(text, remedy)
+    if total.requests > 0 and wilson(total.failures, total.requests)[0] > rules.exclude_errors:
+        share = show("error_rate", total.failures / total.requests)
+        counts = f"{total.failures:,} of {total.requests:,}"
+        yield Reason(f"production alone is ill: {share} of its requests failed ({counts})", remedy)
 
 
 def conclude_solo(first: Solo, second: Solo | None = None) -> Verdict:

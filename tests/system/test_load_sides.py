@@ -125,6 +125,17 @@ def test_requests_of_one_side_to_the_other_count_for_neither(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.parametrize("kind", ["HttpUser", "FastHttpUser"])
+def test_what_one_side_redirects_to_the_other_counts_for_neither_and_is_told(
+    tmp_path: Path, kind: str
+) -> None:
+    with TargetServer() as candidate, TargetServer(redirect=f"{candidate.url}/home") as baseline:
+        pair = visitors(tmp_path, kind=kind).compare(candidate, baseline)
+    assert pair.candidate.total.requests > 50
+    assert pair.baseline.total.requests == 0
+    assert (pair.candidate.crossed, pair.baseline.crossed > 50) == (0, True)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_both_sides_get_the_same_mix_of_users(tmp_path: Path, processes: int) -> None:
     text = VISITOR.format(kind="FastHttpUser", wait="constant(0.02)", body='self.client.get("/often")')

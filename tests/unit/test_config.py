@@ -7,6 +7,7 @@ import pytest
 from pipeline import config
 from pipeline.errors import ConfigurationError, ExitCode
 from pipeline.model.policy import parse_duration
+from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.strategy import Kind, Strategy
 
 SMALL = """
@@ -262,6 +263,12 @@ def test_an_existing_services_names_and_alarms_are_read() -> None:
         ("errors = { max_increase = 0.02 }", "exclude (0.02) must be above max_increase (0.02)"),
         ('relative = { percentiles = ["p90"] }', "did you mean 'p99'?"),
         ('baseline = "production"', "did you mean 'prod'?"),
+        ("relative = { exclude = inf }", "load.relative.exclude: input should be a finite number"),
+        ("relative = { min_delta_ms = inf }", "load.relative.min_delta_ms: input should be a finite number"),
+        ("arrivals = inf", "load.arrivals: input should be a finite number"),
+        ("spawn_rate = inf", "load.spawn_rate: input should be a finite number"),
+        ('every = "0.1s"', "load.every: input should be greater than or equal to 1"),
+        ('duration = "0s"', "load.duration: input should be greater than 0"),
     ],
 )
 def test_a_load_that_cannot_be_compared_is_a_mistake(load: str, mistake: str) -> None:
@@ -278,6 +285,14 @@ def test_the_shape_of_the_load_is_as_told_and_percentiles_are_in_order() -> None
     assert (told.shape.users, told.shape.processes, told.shape.arrivals) == (9, 3, 50.0)
     assert not told.compares
     assert told.relative.percentiles == ("p50", "p99")
+
+
+def test_the_rules_of_a_comparison_are_the_told_ones() -> None:
+    rules = config.parse(SMALL + '[load]\nevery = "4s"\nerrors = { exclude = 0.05 }').load.rules
+    assert (rules.every, rules.exclude_errors, rules.min_duration) == (4.0, 0.05, 16.0)
+    assert rules == RelativeRules(every=4.0, exclude_errors=0.05), (
+        "defaults are those of the rules themselves"
+    )
 
 
 def workers(text: str) -> config.Settings:

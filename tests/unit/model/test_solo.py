@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
 from pipeline.model.histogram import Histogram
@@ -100,3 +103,31 @@ def test_what_was_not_measured_is_undecided(candidate: LoadSummary, baseline: Lo
         assert found.outcome is Outcome.UNDECIDED
         assert "are needed" in found.reasons[0].text
         assert "load.solo" in found.reasons[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"unfinished": 2}, "2 users were still waiting for an answer of production alone when it had ended"),
+        ({"failures": 60}, "production alone is ill: 6 % of its requests failed (60 of 1,000)"),
+    ],
+)
+def test_a_baseline_that_is_ill_alone_is_no_measure(changed: Mapping[str, int], text: str) -> None:
+    """Its answers may be slow, so that everything passes, or fast refusals, so that nothing does."""
+    ill = alone(10, 20)
+    ill = replace(
+        ill,
+        total=replace(ill.total, failures=changed.get("failures", 0)),
+        unfinished=changed.get("unfinished", 0),
+    )
+    for candidate in (alone(9, 19), alone(100, 200)):
+        found = judge_solo(candidate, ill, RULES)
+        assert not found.suspicious
+        assert conclude_solo(found).outcome is Outcome.UNDECIDED
+        assert [reason.text for reason in conclude_solo(found).reasons] == [text]
+
+
+def test_a_few_failures_of_the_baseline_alone_are_no_illness() -> None:
+    few = alone(10, 20)
+    few = replace(few, total=replace(few.total, failures=20))
+    assert conclude_solo(judge_solo(alone(10, 20), few, RULES)).passed
