@@ -56,7 +56,7 @@ class BaselineService:
 
     def url(self) -> str:
         """The front that leads to it."""
-        return self.staging.cloud.url(BASELINE, self.staging.region)
+        return self.staging.cloud.url(BASELINE, self.staging.region, "")
 
     def choose(self, candidate: Candidate, say: Say) -> Baseline:
         """What the candidate is compared with, or why with nothing.

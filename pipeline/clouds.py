@@ -25,7 +25,7 @@ from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.ports import Say
-from pipeline.reach import ENVIRONMENTS, Reach, local_name, regions_of
+from pipeline.reach import ENVIRONMENTS, Reach, Site, local_name, regions_of, sites_of
 
 BASELINE = "staging-baseline"
 """The service beside staging's, which runs what production runs while both are loaded; its stack, its front."""
@@ -41,8 +41,8 @@ class Cloud:
     """A cloud that is ready to be used.
 
     `aws` is the API of [cloud], `at` that of an environment in a region. `registry` is the host in image references,
-    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives an environment's front in a
-    region, `settled` keeps what an environment runs there now, `images` finds base images.
+    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives the front of an environment
+    in a region, and of a service where there are several; `settled` keeps what runs there, `images` finds base images.
     """
 
     aws: Aws
@@ -50,7 +50,7 @@ class Cloud:
     registry: str
     login: Credentials
     logins: Callable[[str], Mapping[str, str] | None]
-    url: Callable[[str, str], str]
+    url: Callable[[str, str, str], str]
     settled: Callable[[Desired], None]
     images: Callable[[Iterable[str]], Mapping[str, str]]
 
@@ -99,9 +99,10 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     """The embedded cloud of the project at `root`; nothing is started yet."""
     environments = (
         *(
-            _local_environment(settings, name, region)
+            _local_environment(settings, name, site)
             for name in ENVIRONMENTS
-            for region in regions_of(settings, name)
+            for wave in sites_of(settings, name)
+            for site in wave
         ),
         _local_baseline(settings),
     )
@@ -114,12 +115,12 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
                 ensure_stack(client, _baseline_stack(settings), SystemClock())
             return
         ensure_stack(client, _shared_stack(settings), SystemClock())
-        name = environment.environment
-        parameters = _environment_parameters(settings, name) | {
+        name, own = environment.environment, settings.of(environment.service)
+        parameters = _environment_parameters(own, name) | {
             "DatabaseUrl": endpoints.database_urls[environment.name]
         }
-        tags = {"onedigest:app": settings.app.name, "onedigest:environment": name}
-        request = StackRequest(stack_name(settings, name), environment_template(), parameters, tags)
+        tags = {"onedigest:app": own.app.name, "onedigest:environment": name}
+        request = StackRequest(stack_name(own, name), environment_template(), parameters, tags)
         client = _local_aws(endpoints, environment.region).client("cloudformation")
         ensure_stack(client, request, SystemClock())
 
@@ -148,23 +149,28 @@ def _local_baseline(settings: Settings) -> LocalEnvironment:
     return LocalEnvironment(BASELINE, settings.app.live, provision_key=key, beside="staging")
 
 
-def _local_environment(settings: Settings, name: str, region: str) -> LocalEnvironment:
-    shared = _shared_stack(settings)
+def _local_environment(settings: Settings, name: str, site: Site) -> LocalEnvironment:
+    shared, own = _shared_stack(settings), settings.of(site.service)
     made_of = [
-        _environment_parameters(settings, name),
+        _environment_parameters(own, name),
         environment_template(),
         shared.parameters,
         shared.template,
     ]
     key = json.dumps(made_of, sort_keys=True)
-    called = local_name(settings, name, region)
-    return LocalEnvironment(called, settings.app.live, provision_key=key, region=region, tag=name)
+    called = local_name(settings, name, site.region, site.service)
+    return LocalEnvironment(
+        called, own.app.live, provision_key=key, region=site.region, tag=name, service=site.service
+    )
 
 
 def _environment_parameters(settings: Settings, environment: str) -> dict[str, str]:
     """What the environment's stack is made with, except for secrets."""
     compared = environment == "staging" and settings.load.compares
-    return {**_parameters(settings, environment), "BaselinePort": str(BASELINE_PORT if compared else 0)}
+    own = {"BaselinePort": str(BASELINE_PORT if compared else 0)}
+    if settings.repository != settings.app.name:
+        own["Repository"] = settings.repository
+    return _parameters(settings, environment) | own
 
 
 def _parameters(settings: Settings, environment: str) -> dict[str, str]:
@@ -222,7 +228,7 @@ def _open_local(settings: Settings, cloud: LocalCloud, say: Say, *, start: bool)
         registry=endpoints.registry,
         login=lambda: None,
         logins=lambda _host: None,
-        url=lambda environment, region: urls[local_name(settings, environment, region)],
+        url=lambda *where: urls[local_name(settings, *where)],
         settled=cloud.record,
         images=_images(say),
     )
@@ -245,13 +251,15 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
     say(f"cloud: aws – {aws.who()} in {settings.cloud.region}")
     reach = Reach(settings, aws, access)
 
-    def url(environment: str, region: str) -> str:
+    def url(environment: str, region: str, service: str) -> str:
         if environment == BASELINE:
-            return settings.environments.staging.baseline.url or beside(url("staging", region), region)
+            return settings.environments.staging.baseline.url or beside(url("staging", region, ""), region)
         own = settings.environments[environment].url_in(region)
         client = reach.aws(environment, region).client
         outputs = (
-            stack_outputs(client("cloudformation"), stack_name(settings, environment)) if not own else None
+            stack_outputs(client("cloudformation"), stack_name(settings.of(service), environment))
+            if not own
+            else None
         )
         found = own or (outputs or {}).get("LoadBalancerUrl", "")
         if not found:

@@ -36,9 +36,10 @@ from pipeline.model.verdict import Outcome, Verdict
 from pipeline.model.waves import deployment_in
 from pipeline.ports import Candidate, Clock, Held, Lease, Say
 from pipeline.preflight import Preflight, Preview, Wish
-from pipeline.reach import local_name
+from pipeline.reach import Site, local_name
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
+from pipeline.shares import Shares
 
 _IN_ORDER = frozenset({"prod"})
 """Where nothing older comes after something newer. On staging an older digest may be tried again."""
@@ -52,7 +53,7 @@ _REVISION = "org.opencontainers.image.revision"
 
 @dataclass(frozen=True)
 class Place:
-    """An environment by `name`, in a `region`. `wait` is for how many seconds whoever holds its lease is waited for.
+    """An environment by `name`, at one of its sites. Whoever holds its lease is waited for, for `wait` seconds.
 
     `ancestry` compares commits; `older` is somebody's decision to let an older image in. A rollout waits by `clock`,
     and is watched for `lingers` seconds beyond its bake; it begins `after` so many seconds of other rollouts. Nothing
@@ -60,7 +61,7 @@ class Place:
     """
 
     name: str
-    region: str
+    site: Site
     settings: Settings
     cloud: Cloud
     records: Records
@@ -71,6 +72,16 @@ class Place:
     clock: Clock = field(default_factory=SystemClock)
     lingers: float = 0.0
     after: Callable[[], float] = lambda: 0.0
+
+    @property
+    def region(self) -> str:
+        """The region it is in."""
+        return self.site.region
+
+    @cached_property
+    def shares(self) -> Shares:
+        """Which image of a release runs here."""
+        return Shares(self.records, self.name, self.site.service)
 
     @cached_property
     def aws(self) -> Aws:
@@ -108,7 +119,7 @@ class Place:
 
     def url(self) -> str:
         """The load balancer's front."""
-        return self.cloud.url(self.name, self.region)
+        return self.cloud.url(self.name, self.region, self.site.service)
 
     def targets(self, group: str, alternate: str) -> ElbTargets:
         """The health of a target group, and of the one that takes turns with it where there is one."""
@@ -130,16 +141,17 @@ class Place:
 
     def spec(self, candidate: Candidate) -> DeploySpec:
         """What to roll out of a candidate. The commit is the image's own, whatever is checked out now."""
-        facts = self.records.registry.image_facts(candidate.ref)
+        image = self.shares.image(candidate.ref)
+        facts = self.records.registry.image_facts(image)
         return DeploySpec(
             container=self.own.container,
             desired=self.own.desired,
-            environment=self._environment(candidate.ref, facts.labels),
+            environment=self._environment(image, facts.labels),
             secrets={key: self.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
             before=self.own.before.command if self.own.before else (),
             base_url=self.url(),
             checks=_checks(self.own, self.settings.app.version),
-            platform_digests=facts.platform_digests,
+            platform_digests=(image.digest, *facts.platform_digests),
             alarms=self.own.rollout.alarms,
             probe_limits=_probe_limits(self.own.rollout),
         )
@@ -166,7 +178,7 @@ class Place:
         look = Preflight(service, account, wish, SystemClock().now).look
         if image is None:
             return look(None, lambda: None)
-        records, where = self.records, (self.name, self.region)
+        image, records, where = self.shares.image(image), self.records, (self.name, self.region)
         return look(records.destined(*where, image), lambda: records.found(*where, image))
 
     def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
@@ -187,7 +199,7 @@ class Place:
 
     def running(self) -> frozenset[Digest]:
         """The digests that run here now."""
-        return digests_run(self.service.tasks(), self.own.container)
+        return self.shares.releases(digests_run(self.service.tasks(), self.own.container))
 
     def leaving(self) -> frozenset[Digest]:
         """What a rollback leaves. See `pipeline.model.rollback.leaving`."""
@@ -196,7 +208,8 @@ class Place:
     def pinned(self) -> Digest | None:
         """The digest that the service is told to run, None where its task definition names a tag."""
         told = self.service.describe().task_definition
-        return digest_in(self.service.task_definition(told), self.own.container)
+        found = digest_in(self.service.task_definition(told), self.own.container)
+        return self.shares.release(found) if found else None
 
     def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
@@ -205,7 +218,7 @@ class Place:
         ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
         # What is pinned as well: tasks may report a platform's digest, of which nothing is on record.
         pinned = self.pinned() if running else None
-        seen = running | ({pinned} if pinned else set())
+        seen = self.shares.releases(running) | ({pinned} if pinned else set())
         others = [self.records.origin(digest) for digest in sorted(seen, key=str)]
         known = [(other, self.ancestry(ours.commit, other.commit)) for other in others]
         return judge_order(self.name, ours, known, self.older)
@@ -214,15 +227,21 @@ class Place:
         """What the last good deployment on record ran, as far as its task definition is still what it was."""
         found = self.records.last_good(self.name, self.pinned())
         definition = self.definition_of(found) if found else ""
-        return Previous(definition, digests=frozenset({found.subject})) if found and definition else None
+        if found is None or not definition:
+            return None
+        return Previous(definition, digests=frozenset({self._image_of(found).digest}))
+
+    def _image_of(self, deployment: Evidence) -> ImageRef:
+        return self.shares.image(ImageRef(self.records.repository, deployment.subject))
 
     def definition_of(self, deployment: Evidence) -> str:
         """The ARN of the task definition that a recorded deployment ran; empty where it is gone, or runs another image.
 
         A cluster that was made anew counts its revisions from one again.
         """
-        told = deployment_in(deployment.statement.facts, self.region)
-        return _definition_of(self.service, deployment.subject, str(told.get("task_definition", "")))
+        told = deployment_in(deployment.statement.facts, self.site.key)
+        arn = str(told.get("task_definition", ""))
+        return _definition_of(self.service, self._image_of(deployment).digest, arn) if arn else ""
 
     def settled(self, image: ImageRef, result: RolloutResult, say: Say) -> None:
         """Tells the cloud what runs here from now on, and keeps the image from expiring."""
@@ -230,7 +249,7 @@ class Place:
         try:
             service = self.service
             definition, count = service.task_definition(result.task_definition), service.describe().desired
-            name = local_name(self.settings, self.name, self.region)
+            name = local_name(self.settings, self.name, self.region, self.site.service)
             where = (name, service.cluster, service.service)
             self.cloud.settled(Desired(*where, definition, count, self.region))
         except PipelineError as error:
@@ -248,7 +267,7 @@ class Place:
 
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
-        return self.records.delivered(self.name, self.region, image, say)
+        return self.shares.image(self.records.delivered(self.name, self.region, image, say))
 
 
 def _protect(records: Records, name: str, image: ImageRef, say: Say) -> None:

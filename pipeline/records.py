@@ -19,6 +19,7 @@ from pipeline.adapters.registry import OciRegistry
 from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.registry_referrers import Referrers
+from pipeline.adapters.registry_release import read_release
 from pipeline.adapters.witness import WitnessedStore
 from pipeline.config import Settings
 from pipeline.errors import UsageError
@@ -70,6 +71,16 @@ class Records:
         """Where evidence is kept."""
         mirrored = MirroredStore(self._attached, mirrors_of(self.settings), self._copier)
         return WitnessedStore(mirrored, FileEvidenceStore(self.state / "evidence"))
+
+    def shares(self, release: Digest) -> Mapping[str, Digest]:
+        """The image of each service in a release of several; empty for any other image."""
+        if release not in self._shares:
+            self._shares[release] = read_release(self.registry, ImageRef(self.repository, release))
+        return self._shares[release]
+
+    @cached_property
+    def _shares(self) -> dict[Digest, Mapping[str, Digest]]:
+        return {}
 
     @cached_property
     def rules(self) -> Rules:

@@ -70,6 +70,23 @@ class Target(Protocol):
         ...
 
 
+class LoadTarget(Target, Protocol):
+    """Where a candidate is loaded."""
+
+    @property
+    def base_url(self) -> Callable[[], str]:
+        """Gives the load balancer's front that the load is sent to."""
+        ...
+
+    def restore(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
+        """See `Environment.restore`."""
+        ...
+
+    def runs(self, candidate: Candidate) -> Verdict:
+        """See `Environment.runs`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """One environment: how to roll out there, and whom to tell of what runs there afterwards.
