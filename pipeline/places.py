@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -163,17 +163,7 @@ class Place:
 
     def preview(self, image: ImageRef | None) -> Preview:
         """What a rollout of the image would meet and do; None: what any would meet. See `Preflight.look`."""
-        service, before = self.service, self.own.before
-        wish = Wish(
-            environment=self._environment,
-            secrets=self.own.secrets,
-            alarms=self.own.rollout.alarms,
-            strategy=self.own.rollout.declared,
-            stay_up=self.own.rollout.bake + self.lingers,
-            first=self.own.desired,
-            before=" ".join(before.command) if before else "",
-            after=self.after(),
-        )
+        service, wish = self.service, _wish(self.own, self._environment, self.lingers, self.after())
         account = Account(self.aws, service.cluster, service.service, service.container)
         look = Preflight(service, account, wish, SystemClock().now).look
         if image is None:
@@ -215,13 +205,10 @@ class Place:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
         if self.name not in _IN_ORDER:
             return Order(Verdict(self.name, Outcome.PASSED), {"order": "not asked for here"})
-        ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
         # What is pinned as well: tasks may report a platform's digest, of which nothing is on record.
         pinned = self.pinned() if running else None
         seen = self.shares.releases(running) | ({pinned} if pinned else set())
-        others = [self.records.origin(digest) for digest in sorted(seen, key=str)]
-        known = [(other, self.ancestry(ours.commit, other.commit)) for other in others]
-        return judge_order(self.name, ours, known, self.older)
+        return _order(self, candidate, [self.records.origin(digest) for digest in sorted(seen, key=str)])
 
     def last_good(self) -> Previous | None:
         """What the last good deployment on record ran, as far as its task definition is still what it was."""
@@ -247,11 +234,7 @@ class Place:
         """Tells the cloud what runs here from now on, and keeps the image from expiring."""
         _protect(self.records, self.name, image, say)
         try:
-            service = self.service
-            definition, count = service.task_definition(result.task_definition), service.describe().desired
-            name = local_name(self.settings, self.name, self.region, self.site.service)
-            where = (name, service.cluster, service.service)
-            self.cloud.settled(Desired(*where, definition, count, self.region))
+            _keep(self, result)
         except PipelineError as error:
             say(f"the cloud was not told that {image.digest.short} runs on {self.name} now: {error.message}")
 
@@ -270,6 +253,12 @@ class Place:
         return self.shares.image(self.records.delivered(self.name, self.region, image, say))
 
 
+def _order(place: Place, candidate: Candidate, others: Sequence[Origin]) -> Order:
+    ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
+    known = [(other, place.ancestry(ours.commit, other.commit)) for other in others]
+    return judge_order(place.name, ours, known, place.older)
+
+
 def _protect(records: Records, name: str, image: ImageRef, say: Say) -> None:
     try:
         records.protect(name, image)
@@ -277,6 +266,14 @@ def _protect(records: Records, name: str, image: ImageRef, say: Say) -> None:
         say(
             f"{image.digest.short} got no promoted-{name} tag, a lifecycle rule may expire it: {error.message}"
         )
+
+
+def _keep(place: Place, result: RolloutResult) -> None:
+    service = place.service
+    definition, count = service.task_definition(result.task_definition), service.describe().desired
+    name = local_name(place.settings, place.name, place.region, place.site.service)
+    where = (name, service.cluster, service.service)
+    place.cloud.settled(Desired(*where, definition, count, place.region))
 
 
 def _definition_of(service: EcsService, subject: Digest, arn: str) -> str:
@@ -292,6 +289,24 @@ def _definition_of(service: EcsService, subject: Digest, arn: str) -> str:
 def _shape(own: EnvironmentSettings) -> dict[str, Any]:
     regions = own.model_dump(mode="json", include=_REGIONS, exclude_defaults=True)
     return {**own.model_dump(mode="json", exclude=_REACH), **regions}
+
+
+def _wish(
+    own: EnvironmentSettings,
+    environment: Callable[[ImageRef, Mapping[str, str]], Mapping[str, str]],
+    lingers: float,
+    after: float,
+) -> Wish:
+    return Wish(
+        environment=environment,
+        secrets=own.secrets,
+        alarms=own.rollout.alarms,
+        strategy=own.rollout.declared,
+        stay_up=own.rollout.bake + lingers,
+        first=own.desired,
+        before=" ".join(own.before.command) if own.before else "",
+        after=after,
+    )
 
 
 def _policy(told: RolloutSettings, lingers: float) -> RolloutPolicy:

@@ -19,7 +19,7 @@ from pipeline.adapters.registry import OciRegistry
 from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.registry_referrers import Referrers
-from pipeline.adapters.registry_release import read_release
+from pipeline.adapters.registry_release import Releases
 from pipeline.adapters.witness import WitnessedStore
 from pipeline.config import Settings
 from pipeline.errors import UsageError
@@ -72,15 +72,10 @@ class Records:
         mirrored = MirroredStore(self._attached, mirrors_of(self.settings), self._copier)
         return WitnessedStore(mirrored, FileEvidenceStore(self.state / "evidence"))
 
-    def shares(self, release: Digest) -> Mapping[str, Digest]:
-        """The image of each service in a release of several; empty for any other image."""
-        if release not in self._shares:
-            self._shares[release] = read_release(self.registry, ImageRef(self.repository, release))
-        return self._shares[release]
-
     @cached_property
-    def _shares(self) -> dict[Digest, Mapping[str, Digest]]:
-        return {}
+    def shares(self) -> Releases:
+        """The image of each service in a release of several; none of any other image."""
+        return Releases(self.registry, self.repository)
 
     @cached_property
     def rules(self) -> Rules:
@@ -216,9 +211,8 @@ class Records:
 
     def destined(self, environment: str, region: str, image: ImageRef) -> ImageRef:
         """The image by the name under which the environment pulls it in a region."""
-        return ImageRef(
-            own_repositories(self.settings).get((environment, region), image.repository), image.digest
-        )
+        own = own_repositories(self.settings).get((environment, region))
+        return ImageRef(own or image.repository, image.digest)
 
     def found(self, environment: str, region: str, image: ImageRef) -> Image | None:
         """The image where the environment pulls from, else where it would be taken from; None: neither has it."""

@@ -191,12 +191,13 @@ class Environment:
     def ready(self, candidate: Candidate, spec: DeploySpec, held: Held, progress: Progress) -> Ready:
         """A rollout that may begin; the image is where the environment pulls from afterwards."""
         image = self.delivered(candidate.ref, progress.note)
-        return Ready(image, replace(spec, last_good=self.last_good()), self.rollout(held))
+        release = ImageRef(image.repository, candidate.ref.digest)
+        return Ready(image, release, replace(spec, last_good=self.last_good()), self.rollout(held))
 
     def _deploy(self, ready: Ready, progress: Progress) -> Deployed:
         result = self.logged(ready.rollout, ready.image, ready.spec, progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
-            self.settled(ready.image, result, progress.note)
+            self.settled(ready.release, result, progress.note)
         outcome, code = _OUTCOMES[result.outcome]
         return Deployed(Verdict(self.name, outcome, result.reasons), code, self.facts(result))
 
@@ -247,9 +248,13 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a rollout is made of: the image where it is pulled from, what goes with it, and how it is rolled out."""
+    """What a rollout is made of: the image where it is pulled from, what goes with it, and how it is rolled out.
+
+    `release` is what the image is of, there too: itself, unless it is one of several services.
+    """
 
     image: ImageRef
+    release: ImageRef
     spec: DeploySpec
     rollout: Rollout
 

@@ -201,8 +201,8 @@ class _Going:
         """Tells of every region that runs it now, once no other one can take that back any more."""
         for name, part in parts.items():
             if part.fate is Fate.SUCCEEDED and part.done is not None:
-                environment, image = self.regions.environments[name], self.ready[name].image
-                environment.settled(image, part.done, progress.note)
+                environment, release = self.regions.environments[name], self.ready[name].release
+                environment.settled(release, part.done, progress.note)
 
 
 def _of(region: str, verdict: Verdict) -> Verdict:

@@ -25,7 +25,19 @@ def _share(registry: OciRegistry, image: ImageRef) -> Share:
     return Share(image.digest, str(kind), len(manifest.content), registry.image_facts(image).platform)
 
 
-def read_release(registry: OciRegistry, release: ImageRef) -> Mapping[str, Digest]:
-    """The image of each service; empty where the registry has no such digest, or it is no release of several."""
-    found = registry.find_manifest(release.repository, str(release.digest))
-    return services_in(found.document()) if found else {}
+class Releases:
+    """The image of each service in a release of a repository, by the release's digest. Each is read once."""
+
+    def __init__(self, registry: OciRegistry, repository: str) -> None:
+        self._registry = registry
+        self._repository = repository
+        self._known: dict[Digest, Mapping[str, Digest]] = {}
+
+    def __call__(self, release: Digest) -> Mapping[str, Digest]:
+        """Empty where it is no release of several services; what the registry does not have is asked for again."""
+        if release not in self._known:
+            found = self._registry.find_manifest(self._repository, str(release))
+            if found is None:
+                return {}
+            self._known[release] = services_in(found.document())
+        return self._known[release]

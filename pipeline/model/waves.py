@@ -183,7 +183,7 @@ def _head(parts: Mapping[str, Part], end: End, kind: str) -> Reason:
     served = [name for name, part in parts.items() if part.fate is Fate.SUCCEEDED]
     fine = {Fate.SUCCEEDED, Fate.WAITING, Fate.PUT_BACK, Fate.EMPTIED}
     failed = [name for name, part in parts.items() if part.fate not in fine]
-    then = _THEN.get(end.word, "what serves where is said below").format(", ".join(served) or "no region")
+    then = _THEN.get(end.word, "what serves where is said below").format(", ".join(served), kind)
     return Reason(
         f"{', '.join(failed) or 'no region'} did not come to run it; {then}", _NEXT.get(end.word, "")
     )
