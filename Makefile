@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format lock bench bench-gate doctor clean
+.PHONY: help setup browser run test lint format lock bench bench-gate doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,10 @@ setup: ## virtual environment, Docker engine, base images; seconds the second ti
 run: setup ## build, integration, staging, production: one digest through all four
 	@$(PYTHON) -m pipeline run $(ARGS)
 
-test: setup lint ## every test, on real containers
+browser: setup
+	@$(PYTHON) scripts/browser.py
+
+test: setup browser lint ## every test, on real containers
 	@$(PYTHON) -m pytest $(ARGS)
 
 lint: setup ## style, types and who may import whom

@@ -18,6 +18,7 @@ QUICK = ("startup", "judge", "evidence")
 ON_REQUEST = (
     "gate_simulation",
     "gate",
+    "generator",
     "sandbox",
     "local_cloud",
     "rollouts",

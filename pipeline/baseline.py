@@ -1,7 +1,4 @@
-"""What a candidate on staging is compared with: what production runs, and the service that is to run it beside.
-
-Nothing is changed here.
-"""
+"""What a candidate on staging is compared with: what production runs, and the service that is to run it beside."""
 
 from __future__ import annotations
 
@@ -9,15 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
-from pipeline.clouds import BASELINE, baseline_service_name
+from pipeline.adapters.http_probe import FreshConnectionProbe
+from pipeline.beside import Beside
 from pipeline.errors import ConfigurationError, PipelineError, UndecidedError
 from pipeline.model.baseline import WITHOUT, Baseline, production_runs, shown, sizes
 from pipeline.model.check import Check, State
 from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.service import ServiceState, digests_run
 from pipeline.places import Place
-from pipeline.ports import Candidate, Say
+from pipeline.ports import Candidate, Service, Source
+from pipeline.rollout import Check as RolloutCheck
+from pipeline.rollout import DeploySpec, Rollout
+from pipeline.stacks import BASELINE, baseline_service_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,48 @@ class BaselineService:
         """The front that leads to it."""
         return self.staging.cloud.url(BASELINE, self.staging.region, "")
 
-    def choose(self, candidate: Candidate, say: Say) -> Baseline:
-        """What the candidate is compared with, or why with nothing.
+    def beside(self) -> Beside:
+        """What has production's digest run there."""
+        return Beside(
+            staging=self.staging.service,
+            service=self.service,
+            first=self.staging.own.desired,
+            rollout=self._rollout,
+            spec=self._spec,
+            delivered=self.staging.delivered,
+            chosen=self.choose,
+            front=self.url,
+            clock=SystemClock(),
+        )
+
+    def _rollout(self, service: Service) -> Rollout:
+        live, told = self.described(), self.staging.own.rollout
+        group = live.target_group
+        return Rollout(
+            service=service,
+            targets=self.staging.targets(group, live.alternate_target_group) if group else None,
+            probe=FreshConnectionProbe(),
+            clock=SystemClock(),
+            policy=RolloutPolicy(deadline=told.timeout, drain=told.drain_timeout, stay_up=0.0),
+        )
+
+    def _spec(self, image: ImageRef) -> DeploySpec:
+        """As for a candidate, without a command before it; the version path must name its digest."""
+        spec = self.staging.spec(Candidate(Source(""), image))
+        version = RolloutCheck(self.staging.settings.app.version, expect_digest=True)
+        return replace(spec, before=(), checks=(version,), base_url=self.url(), alarms=())
+
+    def choose(self, candidate: Candidate) -> tuple[Baseline, str]:
+        """What the candidate is compared with, or why with nothing; and what is odd about it, if anything is.
 
         Raises UndecidedError when that is not clear, what the cloud raises when production cannot be asked, and
         ConfigurationError when there is no service to run it.
         """
         digest = self._of_production()
         if digest is None:
-            return Baseline(why="nothing runs in production yet")
+            return Baseline(why="nothing runs in production yet"), ""
         if digest == candidate.ref.digest:
-            return Baseline(why="production runs this very digest")
+            return Baseline(why="production runs this very digest"), ""
         image = ImageRef(self.staging.records.repository, digest)
         if self.staging.records.registry.resolve(image.repository, str(digest)) is None:
             raise UndecidedError(
@@ -76,12 +110,10 @@ class BaselineService:
                 hint=f"copy it there, or promote something that was built by this pipeline; {WITHOUT}",
             )
         self.described()
-        recorded = self.prod.recorded()
+        recorded, odd = self.prod.recorded(), ""
         if recorded and recorded != digest:
-            say(
-                f"production runs {digest.short}, although {recorded.short} is the newest good rollout on record"
-            )
-        return Baseline(image, recorded=str(recorded or ""))
+            odd = f"production runs {digest.short}, although {recorded.short} is the newest good rollout on record"
+        return Baseline(image, recorded=str(recorded or "")), odd
 
     def _of_production(self) -> Digest | None:
         found = {place.region: self._of(place) for place in (self.prod, *self.others)}

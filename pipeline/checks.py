@@ -106,7 +106,8 @@ def _suite(root: Path, settings: Settings) -> Check:
 
 def _locustfile(root: Path, settings: Settings) -> Check:
     path = Path(settings.load.locustfile)
-    Locust(sys.executable, SystemClock(), root=root, environ=os.environ).check(path)
+    locust = Locust(sys.executable, SystemClock(), root=root, environ=os.environ)
+    (locust.parse if settings.load.workers.requirements else locust.check)(path)
     return Check("locustfile", State.OK, str(path))
 
 

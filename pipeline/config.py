@@ -19,6 +19,7 @@ from pipeline.config_errors import describe
 from pipeline.config_load import BaselineSettings, LoadSettings
 from pipeline.config_reach import AccountSettings, RegionSettings, RegistryHost
 from pipeline.config_services import BeforeSettings, ReleasedService, SmokeSettings, mistake_among
+from pipeline.config_setup import PrincipalArn, ScalingSettings, SetupSettings
 from pipeline.config_values import AS_WRITTEN, Seconds
 from pipeline.errors import ConfigurationError
 from pipeline.model.freeze import FreezeWindow, parse_window
@@ -71,6 +72,7 @@ class CloudSettings(Table):
     profile: str = ""
     registry: str = ""
     table: TableName = ""
+    trusted: tuple[PrincipalArn, ...] = ()
     port_base: Annotated[int, Field(ge=1024, le=65000)] | None = None
 
 
@@ -166,6 +168,8 @@ class EnvironmentSettings(AccountSettings, Table):
     before: BeforeSettings | None = None
     smoke: tuple[SmokeSettings, ...] = ()
     rollout: RolloutSettings = RolloutSettings()
+    setup: SetupSettings = SetupSettings()
+    scaling: ScalingSettings | None = None
 
     def waves(self, home: str) -> Waves:
         """The regions it is in, by wave; `home` where it names none."""
@@ -344,10 +348,13 @@ class Settings(Table):
             return self
         told, own = self.services[service], self.environments
         environments = Environments.model_construct(
-            staging=told.inside(own.staging), prod=told.inside(own.prod)
+            staging=told.inside("staging", own.staging), prod=told.inside("prod", own.prod)
         )
+        table = self.cloud.table or f"onedigest-{self.app.name}"
+        cloud = self.cloud.model_copy(update={"table": table})
+        app = told.app(service, self.app)
         return self.model_copy(
-            update={"app": told.app(service, self.app), "environments": environments, "services": {}}
+            update={"app": app, "cloud": cloud, "environments": environments, "services": {}}
         )
 
 

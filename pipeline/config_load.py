@@ -70,6 +70,20 @@ class ErrorSettings(Table):
         return self
 
 
+class WorkerSettings(Table):
+    """ECS tasks that load staging; without any it is this machine."""
+
+    tasks: Annotated[int, Field(ge=0, le=50)] = 0
+    cpu: Annotated[int, Field(ge=256)] = 1024
+    memory: Annotated[int, Field(ge=512)] = 2048
+    start_timeout: Annotated[Seconds, Field(gt=0, le=240)] = 180.0
+    base_image: Annotated[str, Field(min_length=1)] = "python:3.11-slim-bookworm"
+    requirements: str = ""
+    files: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+
+
 class LoadSettings(Table):
     """What Locust offers to staging, alone (`duration`) or side by side with what production runs."""
 
@@ -88,19 +102,31 @@ class LoadSettings(Table):
     relative: RelativeSettings = RelativeSettings()
     errors: ErrorSettings = ErrorSettings()
     generator: GeneratorSettings = GeneratorSettings()
+    workers: WorkerSettings = WorkerSettings()
 
     @model_validator(mode="after")
     def _fits(self) -> LoadSettings:
         sides = 2 if self.compares else 1
-        fits = fitting_users(self.users, self.processes, sides)
+        fits = fitting_users(self.users, self.generators, sides)
         if fits != self.users:
             why = "twice the processes, half of the users a side" if self.compares else "the processes"
+            why += f" ({self.generators} in all tasks)" if self.workers.tasks > 1 else ""
             raise ValueError(f"users must be a multiple of {why}: {self.users} is none, {fits} is")
+        if self.workers.tasks and self.processes > max(1, self.workers.cpu // 1024):
+            raise ValueError(
+                f"{self.processes} processes need {self.processes} vCPU in each task: workers.cpu is "
+                f"{self.workers.cpu}, {self.processes * 1024} does"
+            )
         if self.max_duration < self.min_duration:
             raise ValueError(
                 f"max_duration ({self.max_duration:g} s) is shorter than min_duration ({self.min_duration:g} s)"
             )
         return self
+
+    @property
+    def generators(self) -> int:
+        """How many Locust processes there are in all; `processes` is what this machine runs, or each task."""
+        return self.processes * max(1, self.workers.tasks)
 
     @property
     def compares(self) -> bool:
@@ -128,7 +154,7 @@ class LoadSettings(Table):
             spawn_rate=self.spawn_rate,
             warmup=self.warmup,
             duration=self.duration,
-            processes=self.processes,
+            processes=self.generators,
             arrivals=self.arrivals,
         )
 

@@ -49,6 +49,8 @@ class ReleasedService(BaseModel):
     desired: Annotated[int, Field(ge=1, le=1000)] | None = None
     before: BeforeSettings | None = None
     smoke: tuple[SmokeSettings, ...] = ()
+    service: str = ""
+    urls: dict[str, str] = {}
 
     def app(self, name: str, base: _AnyApp) -> _AnyApp:
         """[app] as this service has it. Its resources are called `<app>-<name>`, its image lies with the app's."""
@@ -60,12 +62,16 @@ class ReleasedService(BaseModel):
         }
         return base.model_copy(update=own | told)
 
-    def inside(self, base: _AnyEnvironment) -> _AnyEnvironment:
-        """An environment as this service has it."""
+    def inside(self, name: str, base: _AnyEnvironment) -> _AnyEnvironment:
+        """The environment `name` as this service has it."""
         own = self._told("cpu", "memory", "desired", "before")
         told = {"secrets": {**base.secrets, **self.secrets}}  # type: ignore[attr-defined]  # likewise
         if self.smoke:
             own["smoke"] = self.smoke
+        own |= {"service": self.service, "url": self.urls.get(name, "")}
+        regional = {key.removeprefix(f"{name}/"): url for key, url in self.urls.items() if "/" in key}
+        if "urls" in type(base).model_fields:
+            own["urls"] = regional
         return base.model_copy(update=own | told)
 
     def _told(self, *keys: str) -> dict[str, Any]:
@@ -97,11 +103,25 @@ def mistake_among(settings: Any) -> str:
 
 def _not_for_several(settings: Any) -> str:
     """What can be said of one service only, and is said all the same."""
+    if settings.load.workers.tasks:
+        return "load.workers: several services are loaded from this machine: leave tasks out"
     if settings.load.compares:
         return 'load.baseline: several services are loaded without a baseline: write baseline = "none"'
     for name in ("staging", "prod"):
         own = settings.environments[name]
-        told = [key for key in ("service", "cluster", "url", "urls") if getattr(own, key, None)]
+        told = [key for key in ("service", "url", "urls") if getattr(own, key, None)]
         if told:
-            return f"environments.{name}.{told[0]}: with [services] each service has its own"
+            key = "service" if told[0] == "service" else "urls"
+            return f"environments.{name}.{told[0]}: with [services] each has its own: services.NAME.{key}"
+    return _strange_urls(settings)
+
+
+def _strange_urls(settings: Any) -> str:
+    """Addresses of services where the app is not."""
+    several = [region for wave in settings.environments.prod.regions for region in wave]
+    prod = [f"prod/{region}" for region in several] if len(several) > 1 else ["prod"]
+    known = ["staging", *prod]
+    for name, told in settings.services.items():
+        if strange := sorted(set(told.urls) - set(known)):
+            return f"services.{name}.urls: {', '.join(strange)}: one of {', '.join(known)}"
     return ""

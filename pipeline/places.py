@@ -16,7 +16,7 @@ from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.adapters.traffic_probe import SteadyProbe
-from pipeline.clouds import Cloud, cluster_name, service_name
+from pipeline.clouds import Cloud
 from pipeline.config import AppSettings, EnvironmentSettings, RolloutSettings, Settings
 from pipeline.config_reach import AccountSettings, RegionSettings
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError
@@ -40,6 +40,7 @@ from pipeline.reach import Site, local_name
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 from pipeline.shares import Shares
+from pipeline.stacks import cluster_name, service_name
 
 _IN_ORDER = frozenset({"prod"})
 """Where nothing older comes after something newer. On staging an older digest may be tried again."""
@@ -47,6 +48,9 @@ _IN_ORDER = frozenset({"prod"})
 _REGIONS = set(RegionSettings.model_fields)
 _REACH = _REGIONS | set(AccountSettings.model_fields)
 """What says where an environment is. In whose name it is reached makes no other plan."""
+
+_GROUND = {"setup", "scaling"}
+"""What an environment is made of, which makes no other plan either."""
 
 _REVISION = "org.opencontainers.image.revision"
 
@@ -288,7 +292,7 @@ def _definition_of(service: EcsService, subject: Digest, arn: str) -> str:
 
 def _shape(own: EnvironmentSettings) -> dict[str, Any]:
     regions = own.model_dump(mode="json", include=_REGIONS, exclude_defaults=True)
-    return {**own.model_dump(mode="json", exclude=_REACH), **regions}
+    return {**own.model_dump(mode="json", exclude=_REACH | _GROUND), **regions}
 
 
 def _wish(

@@ -71,6 +71,13 @@ def local_name(settings: Settings, environment: str, region: str, service: str =
     return "-".join(filter(None, (environment, service, where)))
 
 
+def in_region(settings: Settings, region: str) -> Settings:
+    """The same settings with another region as their own; empty: as they are."""
+    if not region:
+        return settings
+    return settings.model_copy(update={"cloud": settings.cloud.model_copy(update={"region": region})})
+
+
 def own_repositories(settings: Settings) -> Mapping[tuple[str, str], str]:
     """The repository that an environment pulls from in a region, where that is one of its own."""
     own = {

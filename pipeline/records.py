@@ -160,8 +160,7 @@ class Records:
     @property
     def person(self) -> str:
         """Who acts, by the login that CI or this machine gives, and the key that signs here, if there is one."""
-        login = os.environ.get("GITHUB_ACTOR") or _login()
-        return f"{login} (key: {self.signing.name})" if self.signing.name else login
+        return f"{login()} (key: {self.signing.name})" if self.signing.name else login()
 
     def left(self, image: ImageRef, environment: str, to: Digest, reason: str) -> str:
         """Signs that an environment went back from an image to another one; returns the record's `sha256:…`."""
@@ -251,8 +250,10 @@ def _tag_refused(tag: Tag, digest: Digest | None) -> UsageError:
     return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
 
 
-def _login() -> str:
-    """The name of this process's user; its number where the machine has no name for it, as in some containers."""
+def login() -> str:
+    """Who CI says acts, else this process's user; its number where the machine has no name, as in some containers."""
+    if actor := os.environ.get("GITHUB_ACTOR"):
+        return actor
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from pipeline.errors import BusyError, PipelineError, ShortCredentialError, UnfitError
+from pipeline.errors import (
+    BusyError,
+    DetachedInterrupt,
+    ExitCode,
+    PipelineError,
+    ShortCredentialError,
+    UnfitError,
+)
 from pipeline.model.evidence import Evidence, Statement
 from pipeline.model.gate import Judgement, judge, judge_rollback
 from pipeline.model.policy import GatePolicy, Override, Requirement
@@ -28,6 +36,14 @@ class Observer(Protocol):
     def end(self, report: StageReport) -> None:
         """It is done with, in whatever way."""
         ...
+
+
+class RunInterrupt(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM during a run. `report` is what there is of it; its last stage is the one broken off."""
+
+    def __init__(self, report: RunReport) -> None:
+        super().__init__()
+        self.report = report
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,30 +149,31 @@ class Runner:
         """Runs `only` those stages (all when empty), in order, up to the first that does not pass.
 
         `override` goes past a gate that refuses, and is written into the record; not past one that bars the image, or
-        that knows of nobody trusted who built it.
+        that knows of nobody trusted who built it. Raises RunInterrupt on Ctrl-C.
         """
         reports: list[StageReport] = []
         for stage in self.stages:
             if only and stage.name not in only:
                 continue
-            report, candidate = self._stage(stage, candidate, override, fresh=fresh)
+            with _interruptible(self, reports, stage, candidate):
+                report, candidate = self._stage(stage, candidate, override, fresh=fresh)
             reports.append(report)
             self.observer.end(report)
             if report.outcome is not Outcome.PASSED:
                 break
-        return RunReport(self.run_id, tuple(reports), candidate.image)
+        return _whole(self.run_id, reports, candidate)
 
     def roll_back(self, stage: Stage, candidate: Candidate, policy: GatePolicy) -> RunReport:
         """Runs a rollback's stage, where `policy` (that of the environment's gate) lets it go back to the candidate."""
         started = self.clock.now()
         progress = self.observer.begin(stage.name)
         try:
-            with stage.hold(candidate):
+            with _interruptible(self, (), stage, candidate), stage.hold(candidate):
                 report = self._rolled_back(stage, candidate, policy, started, progress)
         except PipelineError as error:
             report = self._undecided(stage, started, error)
         self.observer.end(report)
-        return RunReport(self.run_id, (report,), candidate.image)
+        return _whole(self.run_id, [report], candidate)
 
     def _rolled_back(
         self, stage: Stage, candidate: Candidate, policy: GatePolicy, started: datetime, progress: Progress
@@ -282,6 +299,7 @@ class Runner:
             facts=statement.facts,
             metrics=statement.metrics,
             evidence=evidence.id,
+            inputs=statement.inputs,
         )
         return report, known
 
@@ -300,13 +318,43 @@ class Runner:
         if candidate.image is None:
             return report
         try:
-            evidence = self.evidence.attach(candidate.image, _statement(self, report, attempt))
+            statement = _statement(self, report, attempt)
+            evidence = self.evidence.attach(candidate.image, statement)
             if report.name == "build" and report.outcome is Outcome.PASSED:
                 self.builds.remember(attempt.plan, candidate.image)
         except PipelineError as error:
             reasons = (*report.reasons, Reason(f"not recorded: {error.message}", error.hint))
             return replace(report, outcome=Outcome.UNDECIDED, reasons=reasons, error_code=error.exit_code)
-        return replace(report, evidence=evidence)
+        return replace(report, evidence=evidence, inputs=statement.inputs)
+
+
+@contextmanager
+def _interruptible(
+    runner: Runner, done: Sequence[StageReport], stage: Stage, candidate: Candidate
+) -> Iterator[None]:
+    """Turns an interrupt of the stage into one that tells of the whole run so far."""
+    started = runner.clock.now()
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        left = _broken_off(stage, started, runner.clock.now(), interrupt)
+        raise RunInterrupt(_whole(runner.run_id, [*done, left], candidate)) from interrupt
+
+
+def _whole(run_id: str, reports: Sequence[StageReport], candidate: Candidate) -> RunReport:
+    return RunReport(run_id, tuple(reports), candidate.image, candidate.source.commit)
+
+
+def _broken_off(stage: Stage, started: datetime, now: datetime, interrupt: KeyboardInterrupt) -> StageReport:
+    """An interrupted stage; nothing was recorded of it, and it takes nothing from what is on record."""
+    detached = isinstance(interrupt, DetachedInterrupt)
+    text = "interrupted" + (" – detached, still running: ECS goes on without us" if detached else "")
+    remedy = "run the same command again" + (", it follows the rollout" if detached else "")
+    reasons = (Reason(text, remedy),)
+    code = ExitCode.INTERRUPTED
+    return StageReport(
+        stage.name, stage.environment, Outcome.UNDECIDED, started, now, reasons=reasons, error_code=code
+    )
 
 
 def _facts_of(judgement: Judgement) -> Mapping[str, Any]:

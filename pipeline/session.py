@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.adapters.atomic_file import write_whole
 from pipeline.adapters.build_index import FileBuildIndex
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.deployment_log import DynamoDeploymentLog
 from pipeline.adapters.git import Git
 from pipeline.adapters.lease import DynamoLease
 from pipeline.adapters.log_lines import ServiceLog
+from pipeline.adapters.machine import machine
 from pipeline.adapters.process import Processes
 from pipeline.adapters.table import Table
 from pipeline.baseline import BaselineService, Left
-from pipeline.clouds import Cloud, table_name
-from pipeline.config import Settings
+from pipeline.clouds import Cloud
+from pipeline.config import FILE, RequirementSettings, Settings
 from pipeline.errors import PipelineError
 from pipeline.fencing import RunLease
+from pipeline.gates import load_limits
 from pipeline.glance import Glance, Known, glance
 from pipeline.logbook import Logbook
 from pipeline.model.digest import Digest, ImageRef
@@ -38,10 +40,12 @@ from pipeline.ports import Candidate, Source, Stage
 from pipeline.preflight import Preview
 from pipeline.reach import Site, kind_of, sites_of
 from pipeline.records import Records
-from pipeline.report.summary import github_outputs, markdown
+from pipeline.run_files import RunFiles
 from pipeline.runner import Runner
+from pipeline.stacks import table_name
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing
+from pipeline.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,8 @@ class Session:
         preview = make_place(self, name, key).preview(image)
         if name != "staging":
             return preview
-        return replace(preview, checks=(*preview.checks, *make_baseline(self).checks()))
+        more = (*make_baseline(self).checks(), *make_workers(self).checks())
+        return replace(preview, checks=(*preview.checks, *more))
 
     def previews(self, name: str, image: ImageRef) -> Mapping[str, Preview]:
         """What a rollout of the image would meet and do at each site of the environment."""
@@ -204,21 +209,30 @@ class Session:
         signers = {trust.key_id: trust.name for trust in self.signing.trust}
         return merge(entries, self.records.deployments(name), signers, limit)
 
-    def keep(self, document: Mapping[str, Any]) -> Path:
-        """Writes the run's records; returns their folder. In GitHub Actions, its outputs and summary too."""
-        write_whole(self.directory / "run.json", json.dumps({"schema": 1, **document}, indent=2).encode())
-        write_whole(self.directory / "summary.md", markdown(document).encode())
-        for variable, text in (
-            ("GITHUB_OUTPUT", github_outputs(document)),
-            ("GITHUB_STEP_SUMMARY", markdown(document)),
-        ):
-            if os.environ.get(variable):
-                with Path(os.environ[variable]).open("a", encoding="utf-8") as stream:
-                    stream.write(text)
-        return self.directory
+    def keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Writes the run's records; returns the document as they hold it: with machine, settings and report.
 
-    def closing_lines(self, report: RunReport) -> list[str]:
-        """What a person wants to know at the end: the image, where it serves, where the records are."""
+        `report` is empty where none could be made, which is said and changes nothing else. In GitHub Actions, the
+        step's outputs and summary too. Raises UnavailableError when run.json cannot be written.
+        """
+        files = RunFiles(self.directory)
+        known = {"machine": machine(), "settings": _described(self.settings)}
+        kept = {**document, **known, "report": str(files.report)}
+        files.write_document(kept)
+        try:
+            files.write_report(kept)
+        except Exception as error:  # noqa: BLE001 – how the run went stands; a report can be made again
+            expected = isinstance(error, PipelineError)
+            why = str(error) if expected else f"a mistake in onedigest, {type(error).__name__}: {error}"
+            self.terminal.tell(f"no report: {why}; to try again: python -m pipeline report {self.run_id}")
+            kept["report"] = ""
+        files.write_summary(kept, os.environ)
+        return kept
+
+    def closing_lines(self, report: RunReport, path: str) -> list[str]:
+        """What a person wants to know at the end: the image, where it serves, where the report (`path`) or else the
+        records are.
+        """
         lines = [f"image       {report.image}"] if report.image else []
         for stage in report.stages:
             keys = tuple(self.sites(stage.environment)) if stage.environment else ()
@@ -226,7 +240,22 @@ class Session:
                 f"{stage.name:<12}{self.url(stage.environment, key)}" + (f"  {key}" if len(keys) > 1 else "")
                 for key in keys
             ]
-        return [*lines, f"records     {self.directory}"]
+        return [*lines, f"report      {path}" if path else f"records     {self.directory}"]
+
+
+def _described(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON, as far as a report of the run tells of them; `digest` is over all of them as read."""
+    required = settings.gate.prod.staging or RequirementSettings()
+    whole = json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()
+    return {
+        "file": FILE,
+        "digest": f"sha256:{hashlib.sha256(whole).hexdigest()}",
+        "app": settings.app.name,
+        "provider": settings.cloud.provider,
+        "region": settings.cloud.region,
+        "generator": settings.load.generator.model_dump(),
+        "limits": {name: asdict(limit) for name, limit in load_limits(required).flat.items()},
+    }
 
 
 def make_place(session: Session, name: str, key: str = "", **more: Any) -> Place:
@@ -256,6 +285,11 @@ def make_baseline(session: Session) -> BaselineService:
     """What a candidate on staging is compared with."""
     prod, *others = make_places(session, "prod")
     return BaselineService(make_place(session, "staging"), prod, tuple(others))
+
+
+def make_workers(session: Session) -> Workers:
+    """The tasks that load staging."""
+    return Workers(session.root, make_place(session, "staging"))
 
 
 def make_logbook(session: Session, name: str) -> Logbook:

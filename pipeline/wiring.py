@@ -19,7 +19,6 @@ from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
 from pipeline.adapters.registry_release import push_release
-from pipeline.beside import Beside
 from pipeline.clouds import build_images, open_cloud
 from pipeline.config import ProductionSettings, RequirementSettings, Settings, load
 from pipeline.gates import load_limits
@@ -28,10 +27,18 @@ from pipeline.model.evidence import Evidence
 from pipeline.model.load import GeneratorLimits
 from pipeline.model.waves import OnFailure, Waves
 from pipeline.places import Place
-from pipeline.ports import Candidate, IntegrationSandbox, Progress, Say, Stage
+from pipeline.ports import Candidate, IntegrationSandbox, LoadGenerator, Progress, Say, Stage
 from pipeline.reach import kind_of, sites_of
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
-from pipeline.session import Asked, Session, make_baseline, make_logbook, make_place, make_places
+from pipeline.session import (
+    Asked,
+    Session,
+    make_baseline,
+    make_logbook,
+    make_place,
+    make_places,
+    make_workers,
+)
 from pipeline.terminal import Terminal
 from pipeline.trust import Signing, needs_cloud, open_signing
 from stages.build import BuildPlan, BuildStage
@@ -189,20 +196,26 @@ def _staging_stage(session: Session) -> StagingStage:
         directory=session.directory,
         rules=told.rules,
         solo=told.solo,
+        workers=told.workers.model_dump(mode="json", exclude={"start_timeout"})
+        if told.workers.tasks
+        else None,
     )
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))
     }
     locust = Locust(sys.executable, SystemClock(), root=root, environ=environ)
+    generator: LoadGenerator = locust
+    if told.workers.tasks:
+        generator = make_workers(session).generator(locust, session.terminal.say)
     rehearse = (
         (lambda: _production_image(session)) if settings.environments.staging.rehearse_rollback else None
     )
     return StagingStage(
         make_target(session, "staging"),
         plan,
-        locust,
+        generator,
         rehearse,
-        opponent=Beside(make_baseline(session)) if told.compares else None,
+        opponent=make_baseline(session).beside() if told.compares else None,
         keep=session.records.attach_blocks,
     )
 

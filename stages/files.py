@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import ConfigurationError
 
@@ -53,3 +55,11 @@ def hash_program(root: Path, file: Path, what: str) -> dict[str, str]:
     own = {file.name: hash_file(root / file, what)}
     folder = (root / file).parent
     return own if folder.resolve() == root.resolve() else {**hash_tree(folder, what), **own}
+
+
+def hash_parts(root: Path, names: Iterable[str], what: str) -> dict[str, Any]:
+    """For each name below `root` the hash of the file, or those of all files in the folder."""
+    return {
+        name: hash_tree(root / name, what) if (root / name).is_dir() else hash_file(root / name, what)
+        for name in names
+    }

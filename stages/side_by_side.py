@@ -29,6 +29,7 @@ from pipeline.model.load import (
     LoadShape,
     LoadSummary,
     facts_of,
+    health_of,
     starved,
 )
 from pipeline.model.looks import Looks
@@ -81,7 +82,8 @@ class LoadPlan:
     """What is offered, and within which limits. `directory` takes the raw records.
 
     `shape` is what is offered to the candidate where there is no baseline; with one its duration is that of `rules`
-    side by side, and then `solo` seconds for each side alone.
+    side by side, and then `solo` seconds for each side alone. `workers` is what the tasks that load are made
+    of, as JSON values; None: this machine loads.
     """
 
     shape: LoadShape
@@ -91,6 +93,7 @@ class LoadPlan:
     directory: Path
     rules: RelativeRules = field(default_factory=RelativeRules)
     solo: float = 10.0
+    workers: Mapping[str, Any] | None = None
 
     @property
     def alone(self) -> LoadShape:
@@ -142,7 +145,7 @@ class SideBySide:
         looks = Looks(self.plan.rules)
         pair = self._pair(looks)
         verdict = conclude(looks, pair, self.plan.generator)
-        facts = comparison_facts(looks, pair.blocks)
+        facts = comparison_facts(looks, pair.blocks) | {"generator": health_of(pair.generator)}
         rounds: Sequence[Alone] = ()
         if verdict.outcome is not Outcome.REFUSED:
             rounds = self._alone()

@@ -17,7 +17,7 @@ from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Held, LoadGenerator, Plan, Progress, Source, StageResult
 from pipeline.rollout import RolloutOutcome, RolloutResult
 from stages.deployment import Deployed, LoadTarget
-from stages.files import hash_program
+from stages.files import hash_parts, hash_program
 from stages.side_by_side import LoadPlan, Measured, Opponent, SideBySide
 
 __all__ = ["LoadPlan", "StagingStage"]
@@ -69,10 +69,20 @@ class StagingStage:
                 "duration": shape.duration,
                 "processes": shape.processes,
                 "arrivals": shape.arrivals,
+                **self._workers(),
                 "compared": compared if self.opponent else None,
             },
         }
         return Plan(self.name, self.environment, content)
+
+    def _workers(self) -> dict[str, Any]:
+        """What the tasks that load are made of; nothing where this machine loads."""
+        told = self.load.workers
+        if told is None:
+            return {}
+        names = [name for name in (told["requirements"], *told["files"]) if name]
+        contents = hash_parts(self.load.root, names, "file of load.workers")
+        return {"workers": {**told, "contents": contents}}
 
     def standing(self, candidate: Candidate) -> Verdict:  # noqa: ARG002 – the protocol's signature
         """What was measured stays measured, whatever staging runs now."""

@@ -116,6 +116,26 @@ class Aws:
             temporary=bool(frozen.token),
         )
 
+    def signed(self, service: str, target: str, body: str) -> Mapping[str, Any]:
+        """A JSON request that whoever has it can send for five minutes, as JSON values: `url`, `headers`, `body`.
+
+        `target` names the call, as in `DynamoDB_20120810.GetItem`. Raises UnavailableError without a credential.
+        """
+        from botocore.auth import SigV4Auth  # noqa: PLC0415 – as boto3
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415 – as boto3
+
+        meta = self.client(service).meta
+        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": target}
+        request = AWSRequest("POST", f"{meta.endpoint_url.rstrip('/')}/", headers=headers, data=body)
+        found = self._session.get_credentials()
+        if found is None:
+            raise UnavailableError(
+                "there is no AWS credential", hint="log in: aws sso login, or set AWS_PROFILE"
+            )
+        with aws_errors("the AWS credential"):
+            SigV4Auth(found.get_frozen_credentials(), service, meta.region_name).add_auth(request)
+        return {"url": request.url, "headers": dict(request.headers), "body": body}
+
     def secret_arn(self, name: str) -> str:
         """The ARN of a secret in Secrets Manager, by name or ARN. Raises ConfigurationError when there is none."""
         try:

@@ -147,14 +147,6 @@ class EcsService:
 
     def _run_task(self, task_definition: str, command: Sequence[str]) -> tuple[str, str]:
         """The task's ARN, or why it could not be placed. The client token makes a repeated call harmless."""
-        live = self._described()
-        keys = {key: live[key] for key in _NETWORK_KEYS if live.get(key)}
-        if live.get("capacityProviderStrategy"):
-            keys["capacityProviderStrategy"] = live["capacityProviderStrategy"]
-        elif live.get("launchType"):
-            keys["launchType"] = live["launchType"]
-        if keys.get("launchType") == "EC2":
-            keys.pop("platformVersion", None)
         overrides = {"containerOverrides": [{"name": self.container, "command": list(command)}]}
         with aws_errors(f"ecs:RunTask {short(task_definition)}"):
             answer = self.ecs.run_task(
@@ -164,13 +156,9 @@ class EcsService:
                 startedBy=STARTED_BY,
                 overrides=overrides,
                 clientToken=uuid.uuid4().hex,
-                **keys,
+                **placement(self._described()),
             )
-        if answer.get("tasks"):
-            return str(answer["tasks"][0]["taskArn"]), ""
-        return "", "; ".join(
-            f"{f.get('reason')} {f.get('detail', '')}".strip() for f in answer.get("failures", ())
-        )
+        return run_answer(answer)
 
     def _wait_for_end(self, arn: str) -> Mapping[str, Any]:
         heard = self.clock.monotonic()
@@ -217,6 +205,26 @@ class EcsService:
             except self.logs.exceptions.ResourceNotFoundException:
                 return ()
         return [str(event["message"]).rstrip("\n") for event in answer.get("events", ())]
+
+
+def placement(service: Mapping[str, Any]) -> dict[str, Any]:
+    """What RunTask takes so that a task runs where those of the described service do."""
+    keys = {key: service[key] for key in _NETWORK_KEYS if service.get(key)}
+    if service.get("capacityProviderStrategy"):
+        keys["capacityProviderStrategy"] = service["capacityProviderStrategy"]
+    elif service.get("launchType"):
+        keys["launchType"] = service["launchType"]
+    if keys.get("launchType") == "EC2":
+        keys.pop("platformVersion", None)
+    return keys
+
+
+def run_answer(answer: Mapping[str, Any]) -> tuple[str, str]:
+    """The task's ARN out of RunTask's answer, or an empty one and why it could not be placed."""
+    if answer.get("tasks"):
+        return str(answer["tasks"][0]["taskArn"]), ""
+    failures = answer.get("failures", ())
+    return "", "; ".join(f"{f.get('reason')} {f.get('detail', '')}".strip() for f in failures)
 
 
 def service_state(entry: Mapping[str, Any]) -> ServiceState:

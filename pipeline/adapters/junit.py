@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UndecidedError
+from pipeline.model.suite import SuiteCase
 from pipeline.ports import TestFailure
 
 _NOT_XML = re.compile("[^\\t\\n\\r\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+
+_OUTCOMES = {"failure": "failed", "error": "error", "skipped": "skipped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,7 @@ def read_tally(path: Path) -> Tally:
 
     Raises UndecidedError when the file is missing or is not JUnit.
     """
-    try:
-        cases = list(ET.parse(path).getroot().iter("testcase"))  # noqa: S314 - written by the pytest we started
-    except (OSError, ET.ParseError) as error:
-        raise UndecidedError(
-            f"pytest left no JUnit file that can be read at {path}: {error}",
-            hint="see pytest.txt beside it; the suite's pytest_args must not turn JUnit off",
-        ) from error
+    cases = _elements(path)
     named = {(case.get("classname"), case.get("name")) for case in cases}
     bad = {
         (case.get("classname"), case.get("name"))
@@ -40,6 +37,34 @@ def read_tally(path: Path) -> Tally:
         if case.find("failure") is not None or case.find("error") is not None
     }
     return Tally(len(named), len(bad))
+
+
+def read_cases(path: Path) -> tuple[SuiteCase, ...]:
+    """Every test as the file has it. Raises UndecidedError when the file is missing or is not JUnit."""
+    return tuple(_case(element) for element in _elements(path))
+
+
+def _elements(path: Path) -> list[ET.Element]:
+    try:
+        return list(ET.parse(path).getroot().iter("testcase"))  # noqa: S314 - written by the pytest we started
+    except (OSError, ET.ParseError) as error:
+        raise UndecidedError(
+            f"pytest left no JUnit file that can be read at {path}: {error}",
+            hint="see pytest.txt beside it; the suite's pytest_args must not turn JUnit off",
+        ) from error
+
+
+def _case(element: ET.Element) -> SuiteCase:
+    found = {tag: element.find(tag) for tag in ("failure", "error", "skipped")}
+    outcome, ending = next(
+        ((_OUTCOMES[tag], child) for tag, child in found.items() if child is not None), ("passed", None)
+    )
+    try:
+        seconds = float(element.get("time") or "")
+    except ValueError:
+        seconds = None
+    said = ("", "") if ending is None else (ending.get("message") or "", ending.text or "")
+    return SuiteCase(element.get("classname") or "", element.get("name") or "", outcome, seconds, *said)
 
 
 def write_failure(path: Path, failure: TestFailure) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.adapters.atomic_file import write_whole
+from pipeline.adapters.locust_following import Follower
 from pipeline.adapters.locust_gathering import Gathering, RecordError
-from pipeline.adapters.locust_process import Fleet, Program, plans_of, started
+from pipeline.adapters.locust_process import Program, plans_of, started
 from pipeline.adapters.locust_stream import Tail
 from pipeline.errors import ConfigurationError, UndecidedError
 from pipeline.model.load import LoadShape, LoadSummary, fitting_users
@@ -22,8 +24,6 @@ _EVERY = 0.25
 _CHECK = 60.0
 _HEADSTART = 0.4
 """Seconds between the word to begin and the common start, within which every process has read it."""
-
-_ASKED_EVERY = 1.0
 
 
 class Locust:
@@ -57,18 +57,33 @@ class Locust:
         Raises ConfigurationError when it is missing, does not import (with Locust's last lines) or has no User
         class, UnavailableError when Locust itself is not there.
         """
-        path = self._root / locustfile
-        if not path.is_file():
-            raise ConfigurationError(
-                f"no locustfile: {path}",
-                hint="create it, or set load.locustfile in pipeline.toml to where it is",
-            )
+        path = self._there(locustfile)
         try:
             finished = self._program.list_users(path, _CHECK)
         except subprocess.TimeoutExpired as error:
             hint = f"import it by hand: {self._program.python} {path}"
             raise ConfigurationError(f"{path} did not import within {_CHECK:.0f} s", hint=hint) from error
         self._read_list(path, finished.returncode, finished.stdout.decode("utf-8", "replace"))
+
+    def parse(self, locustfile: Path) -> None:
+        """Reads the locustfile without importing it: for one whose imports are not on this machine.
+
+        Raises ConfigurationError when it is missing, or is no Python.
+        """
+        path = self._there(locustfile)
+        try:
+            ast.parse(path.read_bytes(), str(path))
+        except (SyntaxError, ValueError) as error:
+            raise ConfigurationError(f"{path} does not import: {error}", hint=f"mend {path}") from error
+
+    def _there(self, locustfile: Path) -> Path:
+        path = self._root / locustfile
+        if not path.is_file():
+            raise ConfigurationError(
+                f"no locustfile: {path}",
+                hint="create it, or set load.locustfile in pipeline.toml to where it is",
+            )
+        return path
 
     def run(self, shape: LoadShape, base_url: str, directory: Path, progress: Progress) -> LoadSummary:
         """Offers the shape to `base_url`, and gives what was measured after the warm-up.
@@ -97,7 +112,7 @@ class Locust:
         gathering = Gathering([Tail(path) for path in load.streams], load.shape, list(load.urls))
         plans = plans_of(load.shape, load.urls, load.streams, load.start, self._grace)
         with started(self._program, plans, load.shape.locustfile, load.logs) as fleet:
-            follower = _Follower(fleet, gathering, progress, enough)
+            follower = Follower(fleet, gathering, progress, enough)
             self._begin(load, follower)
             ended = poll(follower.look, _EVERY, self._deadline(load.shape), self._clock) is not None
         fault = follower.lost or gathering.fault(asked=follower.asked)
@@ -108,7 +123,7 @@ class Locust:
             raise load.undecided(fault[1], fault[0])
         return gathering
 
-    def _begin(self, load: _Load, follower: _Follower) -> None:
+    def _begin(self, load: _Load, follower: Follower) -> None:
         """Gives several processes the moment of their common start, once all are there."""
         if load.start is None:
             return
@@ -137,17 +152,22 @@ class Locust:
             )
 
 
+def require_shares(shape: LoadShape, sides: int) -> None:
+    """Raises ConfigurationError, with the next number that does, when users do not share evenly."""
+    fits = fitting_users(shape.users, shape.processes, sides)
+    if fits != shape.users:
+        both = " and both sides" if sides > 1 else ""
+        raise ConfigurationError(
+            f"{shape.users} users do not share evenly between {shape.processes} processes{both}",
+            hint=f"set load.users = {fits} in pipeline.toml, or another multiple of {shape.processes * sides}",
+        )
+
+
 class _Load:
     """One load and its files. Raises ConfigurationError when its users do not share evenly."""
 
     def __init__(self, shape: LoadShape, urls: Mapping[str, str], directory: Path) -> None:
-        fits = fitting_users(shape.users, shape.processes, len(urls))
-        if fits != shape.users:
-            sides = " and both sides" if len(urls) > 1 else ""
-            raise ConfigurationError(
-                f"{shape.users} users do not share evenly between {shape.processes} processes{sides}",
-                hint=f"set load.users = {fits} in pipeline.toml, or another multiple of {shape.processes * len(urls)}",
-            )
+        require_shares(shape, len(urls))
         self.shape, self.urls, self._directory = shape, urls, directory
         several = shape.processes > 1
         names = [f"locust-{n + 1}" if several else "locust" for n in range(shape.processes)]
@@ -179,60 +199,6 @@ class _Load:
             f"the load test gave no result: {which}{fault}{said}",
             hint=f"see {log}, mend the cause and run the stage again",
         )
-
-
-class _Follower:
-    """Reads what the processes write, tells how far they are, and ends them when it is enough."""
-
-    def __init__(self, fleet: Fleet, gathering: Gathering, progress: Progress, enough: Enough | None) -> None:
-        self._fleet, self._gathering, self._progress, self._enough = fleet, gathering, progress, enough
-        self._next = _ASKED_EVERY
-        self.asked = False
-        """Whether they were told to end early."""
-        self.lost: tuple[int, str] | None = None
-        """A process that ended without its record's end, by its number, and why: nothing is worth waiting for."""
-
-    @property
-    def missing(self) -> int:
-        """The number of the first process that is not ready."""
-        return next((n for n, record in enumerate(self._gathering.records, 1) if not record.ready), 1)
-
-    def ready(self) -> bool | None:
-        """True once all have loaded the locustfile, or one is lost."""
-        self._read()
-        return True if self.lost or self._gathering.ready else None
-
-    def look(self) -> bool | None:
-        """True once all have ended, or one is lost."""
-        ended, moved = self._read()
-        if moved:
-            self._progress.share(*self._gathering.progress())
-            self._ask()
-        if self.lost:
-            return True
-        if not all(ended):
-            return None
-        if self.asked:
-            self._progress.share(1.0, self._gathering.progress()[1])
-        return True
-
-    def _read(self) -> tuple[Sequence[bool], bool]:
-        # Asked before reading: what is in the file after the process has ended is all there will be.
-        ended = self._fleet.ended()
-        moved = self._gathering.read()
-        self.lost = self.lost or self._gathering.lost(ended)
-        return ended, moved
-
-    def _ask(self) -> None:
-        if self._enough is None or self.asked or self._gathering.ended:
-            return
-        blocks = self._gathering.blocks()
-        seconds = self._gathering.seconds
-        if seconds >= self._next:
-            self._next = (seconds // _ASKED_EVERY + 1) * _ASKED_EVERY
-            if self._enough(blocks, seconds):
-                self.asked = True
-                self._fleet.end_early()
 
 
 def _last(lines: Sequence[str]) -> str:

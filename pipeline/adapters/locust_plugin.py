@@ -26,7 +26,7 @@ from locust.runners import LocalRunner
 
 from pipeline.adapters import locust_sides
 from pipeline.adapters.locust_pacing import Arrivals, pace
-from pipeline.adapters.locust_recorder import KEY, Flight, Party, Recorder
+from pipeline.adapters.locust_recorder import KEY, Party, Recorder
 
 _LOG = logging.getLogger("onedigest.load")
 _TICK = 0.02
@@ -47,13 +47,16 @@ class Run:
         gevent.spawn(self._guarded, environment)
         self._begun = True
 
-    def request(self, **event: Any) -> None:
+    def request(
+        self, request_type: str, name: str, response_time: Any, context: Any = None, **more: Any
+    ) -> None:
         """Locust has an answer, or knows that there is none."""
-        context = event.get("context")
-        flight = context.pop(KEY, None) if isinstance(context, dict) else None
-        if not isinstance(flight, Flight):
-            flight = locust_sides.unseen(event.get("start_time"), event.get("response_time"))
-        self._recorder.land(flight, **event)
+        flight = context.pop(KEY, None) if type(context) is dict else None
+        if flight is None:
+            flight = locust_sides.unseen(more.get("start_time"), response_time)
+        if not name.startswith(request_type) or not name.startswith(f"{request_type} "):
+            name = f"{request_type} {name}"
+        self._recorder.land(flight, name, response_time, more.get("exception"), more.get("url"))
 
     def exception(self, user_instance: object, exception: BaseException, **_: Any) -> None:
         """A task of the locustfile raised."""
@@ -123,7 +126,7 @@ def _install(plan: Mapping[str, Any]) -> None:
     arrivals = Arrivals(plan, recorder) if plan["arrivals"] else None
     run = Run(plan, recorder, arrivals)
     locust_sides.assign(parties)
-    locust_sides.watch_requests(recorder, arrivals.late if arrivals else lambda _: 0.0)
+    locust_sides.watch_requests(recorder, arrivals.late if arrivals else None)
     if arrivals:
         pace(arrivals)
     else:

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,10 @@ class Fleet:
     def remove(self) -> None:
         """Ends what still runs, politely first."""
         self.end_early()
+        patience = time.monotonic() + _POLITE
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_POLITE)
+                process.wait(max(0.0, patience - time.monotonic()))
         for process in self._processes:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -48,17 +48,20 @@ class Party:
 
 
 class Flight:
-    """A request: when it was sent (monotonic), by whom, and how many ms after its planned start.
+    """A request: when it was sent (monotonic), by whom, and how many ms after its planned start."""
 
-    `seen` is False when it was noticed by its answer only, as with clients that are not Locust's own.
-    """
+    __slots__ = ("at", "late", "party", "user")
+    seen = True
 
-    __slots__ = ("at", "late", "party", "seen", "user")
+    def __init__(self, at: float, party: Party | None, user: object = None, late: float = 0.0) -> None:
+        self.at, self.party, self.user, self.late = at, party, user, late
 
-    def __init__(
-        self, at: float, party: Party | None, user: object = None, late: float = 0.0, *, seen: bool = True
-    ) -> None:
-        self.at, self.party, self.user, self.late, self.seen = at, party, user, late, seen
+
+class Unseen(Flight):
+    """A request that was noticed by its answer only, as with clients that are not Locust's own."""
+
+    __slots__ = ()
+    seen = False
 
 
 class Cell:
@@ -83,23 +86,26 @@ class Book:
 
     def _anew(self) -> None:
         self.outside = 0
-        self._blocks: dict[int, dict[str, dict[str, Cell]]] = {}
+        self._cells: dict[tuple[int, str, str], Cell] = {}
         self._errors: dict[str, Counter[str]] = {}
         self._as_sent: dict[str, dict[int, int]] = {}
 
     def cell(self, block: int, side: str, endpoint: str) -> Cell:
         """Where one more request is counted, which it is herewith."""
+        self.counted += 1
+        cell = self._cells.get((block, side, endpoint))
+        if cell is None:
+            endpoint = self._known(endpoint)
+            cell = self._cells.setdefault((block, side, endpoint), Cell())
+        cell.requests += 1
+        return cell
+
+    def _known(self, endpoint: str) -> str:
         if endpoint not in self._names:
             if len(self._names) >= _NAMES:
                 endpoint = "other endpoints"
             self._names.add(endpoint)
-        endpoints = self._blocks.setdefault(block, {}).setdefault(side, {})
-        cell = endpoints.get(endpoint)
-        if cell is None:
-            cell = endpoints[endpoint] = Cell()
-        cell.requests += 1
-        self.counted += 1
-        return cell
+        return endpoint
 
     def as_sent(self, side: str, number: int) -> None:
         """Counts a latency from the moment of sending; `number` is its bin."""
@@ -118,17 +124,13 @@ class Book:
 
     def take(self) -> dict[str, Any]:
         """What was counted since the last time, as JSON values."""
+        blocks: dict[int, dict[str, dict[str, list[Any]]]] = {}
+        for (number, side, name), cell in self._cells.items():
+            entry = [cell.requests, cell.failures, cell.bins]
+            blocks.setdefault(number, {}).setdefault(side, {})[name] = entry
         taken = {
             "outside": self.outside,
-            "blocks": {
-                number: {
-                    side: {
-                        name: [cell.requests, cell.failures, cell.bins] for name, cell in endpoints.items()
-                    }
-                    for side, endpoints in sides.items()
-                }
-                for number, sides in self._blocks.items()
-            },
+            "blocks": blocks,
             "errors": self._errors,
             "as_sent": self._as_sent,
         }
@@ -176,6 +178,7 @@ class Recorder:
     def __init__(self, plan: Mapping[str, Any], parties: Sequence[Party], stream: TextIO) -> None:
         self._plan, self._stream = plan, stream
         self._length: float = plan["block"]
+        self._paced = bool(plan["arrivals"])
         self.parties = parties
         self.origin = self.opens = self.closes = math.inf
         self._book, self._health = Book(), Health()
@@ -224,26 +227,26 @@ class Recorder:
         """There will be no answer to count."""
         self._flying.pop(flight, None)
 
-    def land(self, flight: Flight, request_type: str, name: str, response_time: Any, **more: Any) -> None:
-        """Counts an answer, or that there is none; takes what Locust's `request` event gives."""
+    def land(self, flight: Flight, name: str, took: Any, failure: object = None, url: object = None) -> None:
+        """Counts an answer under the endpoint's name, after `took` ms, or that there is none."""
         self._flying.pop(flight, None)
-        self._unseen = self._unseen or not flight.seen
+        if not flight.seen:
+            self._unseen = True
         at, party = flight.at, flight.party
-        if party is None or not self.opens <= at < self.closes or self._elsewhere(more.get("url"), party):
+        if party is None or not self.opens <= at < self.closes or self._elsewhere(url, party):
             self._book.outside += 1
             return
-        endpoint = name if name.startswith(f"{request_type} ") else f"{request_type} {name}"
-        cell = self._book.cell(self._block(at), party.name, endpoint)
-        failure = more.get("exception")
+        side = party.name
+        cell = self._book.cell(math.floor((at - self.opens) / self._length), side, name)
         try:
-            number = bin_of(response_time + flight.late)
+            number = bin_of(took + flight.late)
             cell.bins[number] = cell.bins.get(number, 0) + 1
-            if self._plan["arrivals"]:
-                self._book.as_sent(party.name, bin_of(response_time) if flight.late else number)
+            if self._paced:
+                self._book.as_sent(side, bin_of(took) if flight.late else number)
         except (TypeError, ValueError):
-            failure = failure or f"its response time is {response_time!r}"
+            failure = failure or f"its response time is {took!r}"
         if failure:
-            self._book.fail(cell, party.name, f"{endpoint}: {failure}")
+            self._book.fail(cell, side, f"{name}: {failure}")
 
     def task_failed(self, party: Party | None, user: object, exception: BaseException) -> None:
         """A task of the locustfile raised: a failed request of its own, since the journey went no further."""

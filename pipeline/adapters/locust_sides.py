@@ -21,7 +21,7 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.dispatch import UsersDispatcher
 from locust.runners import Runner
 
-from pipeline.adapters.locust_recorder import KEY, Flight, Party, Recorder
+from pipeline.adapters.locust_recorder import KEY, Party, Recorder, Unseen
 
 _NAMED = 4
 """How many positional arguments of a request surely come before its context, for either client."""
@@ -113,21 +113,22 @@ def dispatcher(sides: int, skip: int) -> type[UsersDispatcher]:
     return Dispatcher
 
 
-def watch_requests(recorder: Recorder, late: Callable[[Any], float]) -> None:
+def watch_requests(recorder: Recorder, late: Callable[[Any], float] | None) -> None:
     """Locust's clients tell when they send; `late` gives the ms by which a user's next request is behind its plan."""
     for client in (HttpSession, FastHttpSession):
         _watch(client, recorder, late)
 
 
-def _watch(client: Any, recorder: Recorder, late: Callable[[Any], float]) -> None:
-    plain = client.request
+def _watch(client: Any, recorder: Recorder, late: Callable[[Any], float] | None) -> None:
+    plain, depart = client.request, recorder.depart
 
     def request(session: Any, *arguments: Any, **named: Any) -> Any:
         if len(arguments) > _NAMED:
             return plain(session, *arguments, **named)
-        user = session.user
-        flight = recorder.depart(party_of(user or current_user()), user, late(user))
-        named["context"] = {**named.get("context", {}), KEY: flight}
+        user = session.user or current_user()
+        flight = depart(getattr(user, "onedigest_party", None), user, late(user) if late else 0.0)
+        context = named.get("context")
+        named["context"] = {**context, KEY: flight} if context else {KEY: flight}
         try:
             return plain(session, *arguments, **named)
         except BaseException:
@@ -137,11 +138,11 @@ def _watch(client: Any, recorder: Recorder, late: Callable[[Any], float]) -> Non
     client.request = request
 
 
-def unseen(start: object, response_time: object) -> Flight:
+def unseen(start: object, response_time: object) -> Unseen:
     """The flight of a request that was noticed by its answer only, from what Locust's event tells of it."""
     if isinstance(start, float):
         ago = time.time() - start
     else:
         ago = response_time / 1000 if isinstance(response_time, int | float) else 0.0
     user = current_user()
-    return Flight(time.monotonic() - ago, party_of(user), user, seen=False)
+    return Unseen(time.monotonic() - ago, party_of(user), user)

@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 import click
 
 from pipeline.commands.dry_run import rehearse
-from pipeline.commands.reporting import finish
+from pipeline.commands.reporting import finish, kept_when_interrupted
 from pipeline.commands.targets import well_formed
 from pipeline.commands.waiting import wait_option
 from pipeline.errors import UsageError
@@ -58,7 +58,8 @@ def command(
         override, candidate = session.override(given=force), session.candidate(digest)
         if dry_run:
             return rehearse(invocation.terminal, session, candidate, environment, override, fresh=fresh)
-        report = session.runner.run(candidate, only=(environment,), fresh=fresh, override=override)
+        with kept_when_interrupted(session, "promote", environment):
+            report = session.runner.run(candidate, only=(environment,), fresh=fresh, override=override)
     return finish(invocation.terminal, session, report, "promote", environment=environment)
 
 

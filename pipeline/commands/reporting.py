@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ExitCode
 from pipeline.model.lease import Tenure
 from pipeline.model.run import RunReport, StageReport
 from pipeline.terminal import Terminal
+
+_LEFT = (ExitCode.UNAVAILABLE, ExitCode.BUSY, ExitCode.INTERRUPTED)
+"""What a run ends with that leaves a deployment to itself."""
 
 if TYPE_CHECKING:
     from pipeline.wiring import Session
@@ -23,12 +28,24 @@ def finish(
     environment: str = "",
 ) -> int:
     """Writes the run's records, says where they are, answers, and returns the exit code."""
-    document = describe(report, command, environment)
-    document["report"] = str(session.keep(document))
-    for line in session.closing_lines(report):
+    document = session.keep(describe(report, command, environment))
+    for line in session.closing_lines(report, document["report"]):
         terminal.say(line)
     terminal.answer(answer, document)
     return report.exit_code
+
+
+@contextmanager
+def kept_when_interrupted(session: Session, command: str, environment: str = "") -> Iterator[None]:
+    """A run that is interrupted in here leaves its records and its report all the same; the interrupt goes on."""
+    from pipeline.runner import RunInterrupt
+
+    try:
+        yield
+    except RunInterrupt as interrupt:
+        kept = session.keep(describe(interrupt.report, command, environment))
+        session.terminal.say(f"report      {kept['report'] or 'none'}")
+        raise
 
 
 def describe(report: RunReport, command: str, environment: str = "") -> dict[str, Any]:
@@ -40,6 +57,7 @@ def describe(report: RunReport, command: str, environment: str = "") -> dict[str
         "run_id": report.run_id,
         "digest": str(report.image.digest) if report.image else "",
         "image": str(report.image) if report.image else "",
+        "commit": report.commit,
         "environment": environment,
         "stages": [_stage(stage) for stage in report.stages],
     }
@@ -65,7 +83,7 @@ def _broken_off(stage: StageReport) -> str:
     if stage.error_code is ExitCode.STUCK:
         return "stuck"
     left = any("detached" in reason.text for reason in stage.reasons)
-    return "detached" if left and stage.error_code in (ExitCode.UNAVAILABLE, ExitCode.BUSY) else ""
+    return "detached" if left and stage.error_code in _LEFT else ""
 
 
 def describe_tenure(tenure: Tenure) -> dict[str, Any]:
@@ -96,4 +114,5 @@ def _stage(stage: StageReport) -> dict[str, Any]:
         "facts": dict(stage.facts),
         "metrics": dict(stage.metrics),
         "evidence": stage.evidence,
+        "inputs": dict(stage.inputs),
     }

@@ -36,13 +36,15 @@ def command(invocation: Invocation, environment: str, to: str, reason: str) -> i
     It runs again by the very task definition it ran with. What is quarantined, revoked, or failed there since is passed
     over. The digest that is left is marked, and not promoted there again without --force.
     """
-    from pipeline.commands.reporting import finish
+    from pipeline.commands.reporting import finish, kept_when_interrupted
     from pipeline.wiring import Asked, Project, make_place
 
     project = Project.open(invocation.root, invocation.terminal)
     with project.session(("rollback",), asked=Asked(wait=invocation.wait)) as session:
         named = session.records.image(to).digest if to else None
-        with make_place(session, environment).held("rollback", str(named or "")):
+        place = make_place(session, environment)
+        kept = kept_when_interrupted(session, "rollback", environment)
+        with kept, place.held("rollback", str(named or "")):
             report = _back(session, environment, named, reason.strip())
     return finish(invocation.terminal, session, report, "rollback", environment=environment)
 

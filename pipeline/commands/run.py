@@ -21,12 +21,13 @@ STAGES = ("build", "integration", "staging", "prod")
 @click.pass_obj
 def command(invocation: Invocation, until: str, *, fresh: bool) -> int:
     """Build, integration, staging, prod: one digest, as far as its evidence carries it."""
-    from pipeline.commands.reporting import finish
+    from pipeline.commands.reporting import finish, kept_when_interrupted
     from pipeline.ports import Candidate
     from pipeline.wiring import Asked, Project
 
     project = Project.open(invocation.root, invocation.terminal)
     stages = STAGES[: STAGES.index(until) + 1]
-    with project.session(stages, asked=Asked(wait=invocation.wait)) as session:
+    asked = Asked(wait=invocation.wait)
+    with project.session(stages, asked=asked) as session, kept_when_interrupted(session, "run"):
         report = session.runner.run(Candidate(session.source), only=stages, fresh=fresh)
     return finish(invocation.terminal, session, report, "run")

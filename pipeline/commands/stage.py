@@ -26,12 +26,12 @@ _fresh = click.option("--fresh", is_flag=True, help="Run it, also when its evide
 @click.pass_obj
 def build(invocation: Invocation, *, fresh: bool) -> int:
     """Builds and pushes; stdout is the digest alone."""
-    from pipeline.commands.reporting import finish
+    from pipeline.commands.reporting import finish, kept_when_interrupted
     from pipeline.ports import Candidate
     from pipeline.wiring import Project
 
     project = Project.open(invocation.root, invocation.terminal)
-    with project.session(("build",)) as session:
+    with project.session(("build",)) as session, kept_when_interrupted(session, "stage"):
         report = session.runner.run(Candidate(session.source), only=("build",), fresh=fresh)
     answer = str(report.image.digest) if report.image and not report.exit_code else ""
     return finish(invocation.terminal, session, report, "stage", answer=answer)
@@ -43,11 +43,12 @@ def _one(name: str, help_text: str, *, waits: bool = False) -> click.Command:
     @_fresh
     @click.pass_obj
     def one(invocation: Invocation, digest: str, *, fresh: bool) -> int:
-        from pipeline.commands.reporting import finish
+        from pipeline.commands.reporting import finish, kept_when_interrupted
         from pipeline.wiring import Asked, Project
 
         project = Project.open(invocation.root, invocation.terminal)
-        with project.session((name,), asked=Asked(wait=invocation.wait)) as session:
+        asked = Asked(wait=invocation.wait)
+        with project.session((name,), asked=asked) as session, kept_when_interrupted(session, "stage"):
             report = session.runner.run(session.candidate(digest), only=(name,), fresh=fresh)
         return finish(invocation.terminal, session, report, "stage")
 

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UnavailableError
 from pipeline.local import databases
+from pipeline.local.balancer import ORDERS_PORT, RuntimeApi
 from pipeline.local.emulator_process import EmulatorProcess, Identity
 from pipeline.local.launch import ACCOUNT
 from pipeline.local.loopback import Ports
-from pipeline.local.parts import Engine, engine_errors
+from pipeline.local.parts import Engine, engine_errors, fronts_of
 from pipeline.local.progress import Progress
 from pipeline.local.restore import Record, Restore
 from pipeline.local.spec import (
@@ -62,10 +64,11 @@ class LocalCloud:
         self._process = EmulatorProcess(self._state, self._id)
         self._record = Record(self._state)
 
-    def up(self) -> Endpoints:
+    def up(self, *, populate: bool = True) -> Endpoints:
         """Starts what is not up, repairs what is broken, restores what the environments ran, and says what it did.
 
-        Idempotent; under half a second when all is up. Raises UnavailableError when Docker does not answer,
+        Idempotent; under half a second when all is up. `populate` False: the parts alone, the environments are left as
+        they are. Raises UnavailableError when Docker does not answer,
         a recorded port is taken, or a part does not come up (with its last log lines).
         """
         with self._lock(), engine_errors():
@@ -76,7 +79,8 @@ class LocalCloud:
             starting.containers(ports, known, self._images)
             identity = starting.emulator(self._process, ports)
             endpoints = self._endpoints(ports, known)
-            self._populate(identity, endpoints)
+            if populate:
+                self._populate(identity, endpoints)
         return endpoints
 
     def endpoints(self) -> Endpoints | None:
@@ -120,9 +124,25 @@ class LocalCloud:
                     _delete(entry)
             self._say("deleted the databases")
 
+    def forget(self, environment: str) -> None:
+        """The environment's stack is gone: `up` makes it anew, and brings nothing back in it."""
+        with self._lock():
+            self._record.drop(environment)
+            Progress.drop(self._state, environment)
+
     def record(self, desired: Desired) -> None:
         """Keeps what an environment runs now, so that `up` brings it back. Call it after each good rollout."""
         self._record.keep(desired)
+
+    def order(self, text: str) -> None:
+        """Tells tasks that load an environment when to begin. Raises UnavailableError when the balancer is not up."""
+        try:
+            RuntimeApi(self._ports.known()["balancer"]).order(text)
+        except (OSError, KeyError) as error:
+            raise UnavailableError(
+                f"the local cloud's balancer takes no order: {error}",
+                hint="`python -m pipeline local up` repairs it",
+            ) from error
 
     def _environment_names(self) -> list[str]:
         return [environment.name for environment in self._spec.environments]
@@ -150,6 +170,8 @@ class LocalCloud:
             account=ACCOUNT,
             urls={name: f"http://127.0.0.1:{ports[name]}" for name in self._environment_names()},
             database_urls=databases.database_urls(self._spec.app, known),
+            inside={f.environment: f"http://balancer:{f.port}" for f in fronts_of(self._spec.environments)},
+            orders=f"http://balancer:{ORDERS_PORT}/",
         )
 
     def _populate(self, identity: Identity, endpoints: Endpoints) -> None:

@@ -20,7 +20,13 @@ import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from pipeline.errors import UnavailableError
-from pipeline.local.balancer import FIRST_FRONT_PORT, RUNTIME_PORT, Front, configuration
+from pipeline.local.balancer import (
+    FIRST_FRONT_PORT,
+    ORDERS_FILE,
+    RUNTIME_PORT,
+    Front,
+    configuration,
+)
 from pipeline.local.launch import CLOUD_LABEL, CONFIG_LABEL, PART_LABEL
 
 # What comes of an engine that refuses, is away, or cuts a stream.
@@ -71,7 +77,7 @@ def postgres_part(cloud: str, password: str) -> Part:
 def balancer_part(fronts: Sequence[Front], ports: Mapping[str, int]) -> Part:
     """HAProxy with one front end an environment."""
     published = {RUNTIME_PORT: ports["balancer"]} | {front.port: ports[front.environment] for front in fronts}
-    files = {"/usr/local/etc/haproxy/haproxy.cfg": configuration(fronts)}
+    files = {"/usr/local/etc/haproxy/haproxy.cfg": configuration(fronts), ORDERS_FILE: ""}
     return Part("balancer", BALANCER_IMAGE, published, {}, files)
 
 

@@ -54,7 +54,8 @@ class Endpoints:
     """Where everything is.
 
     `aws` is the endpoint URL for boto3, `registry` is `localhost:PORT` (the registry's name in image references),
-    `urls` maps an environment to its front end on loopback, `database_urls` to what its tasks connect to.
+    `urls` maps an environment to its front end on loopback, `inside` to the same for tasks, `database_urls` to what its
+    tasks connect to. `orders` is where tasks that load an environment ask when to begin.
     The AWS credentials are `access_key` and `secret_key`; they open nothing but this emulator.
     """
 
@@ -64,6 +65,8 @@ class Endpoints:
     account: str
     urls: Mapping[str, str]
     database_urls: Mapping[str, str] = field(repr=False, default_factory=dict)
+    inside: Mapping[str, str] = field(default_factory=dict)
+    orders: str = ""
     access_key: str = "test"
     secret_key: str = field(repr=False, default="test")
 

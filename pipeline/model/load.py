@@ -184,7 +184,6 @@ def metrics_of(summary: LoadSummary) -> dict[str, float]:
 
 def facts_of(summary: LoadSummary) -> dict[str, Any]:
     """The summary as JSON values for records and reports: all requests, a row an endpoint, errors, the time series."""
-    health = summary.generator
     return {
         "seconds": number(summary.seconds),
         "all": _row(summary.total),
@@ -192,12 +191,7 @@ def facts_of(summary: LoadSummary) -> dict[str, Any]:
         "errors": dict(summary.errors),
         "unfinished": summary.unfinished,
         "as_sent": {f"{label}_ms": number(value) for label, value in summary.as_sent.items()},
-        "generator": {
-            "cpu_share": number(health.cpu_share),
-            "lag_share": number(health.lag_share),
-            "delivered_share": number(health.delivered_share),
-            "pressure_share": number(health.pressure_share),
-        },
+        "generator": health_of(summary.generator),
         "series": [
             {
                 "at": s.at,
@@ -208,6 +202,16 @@ def facts_of(summary: LoadSummary) -> dict[str, Any]:
             }
             for s in summary.series
         ],
+    }
+
+
+def health_of(generator: GeneratorHealth) -> dict[str, Any]:
+    """The same of the load generator's health."""
+    return {
+        "cpu_share": number(generator.cpu_share),
+        "lag_share": number(generator.lag_share),
+        "delivered_share": number(generator.delivered_share),
+        "pressure_share": number(generator.pressure_share),
     }
 
 

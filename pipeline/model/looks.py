@@ -83,7 +83,8 @@ class Looks:
     def look(self, blocks: Sequence[Block], seconds: float) -> bool:
         """Looks if it is time to. True when it is decided, or the time is up.
 
-        `blocks` are the whole blocks since measuring began, `seconds` ago.
+        `blocks` are the whole blocks since measuring began, `seconds` ago. A block that was given once must not change
+        any more, or what is stored of the load would not say the same again.
         """
         if not self.decided and seconds >= self._due:
             self.take(blocks, seconds)

@@ -124,7 +124,7 @@ class ProbeSummary:
     """The whole probe in figures: in all, by phase, and since the bake began (bake and drain together).
 
     `late` were sent late by the probe. `longest_gap` is the longest time in seconds without a good answer, less the
-    probe's own pauses, which `paused` sums up.
+    probe's own pauses, which `paused` sums up; `gap_in` is the phase in which it began.
     """
 
     whole: Figures = field(default_factory=Figures)
@@ -133,6 +133,7 @@ class ProbeSummary:
     late: int = 0
     longest_gap: float = 0.0
     paused: float = 0.0
+    gap_in: Phase | None = None
 
     def of(self, phase: Phase) -> Figures:
         """The figures of a phase."""
@@ -151,6 +152,7 @@ class ProbeSummary:
         return {
             **self.whole.facts,
             "longest_gap_s": round(self.longest_gap, 3),
+            "longest_gap_in": self.gap_in.value if self.gap_in else "",
             "late": self.late,
             "paused_s": round(self.paused, 3),
             "phases": {phase.value: figures.facts for phase, figures in self.phases.items()},
@@ -177,13 +179,15 @@ def summarise(log: Log, marks: Sequence[Mark], until: float) -> ProbeSummary:
         return ProbeSummary()
     shots = [shot for shot in log.shots if shot.planned >= marks[0].since]
     phased = [(_phase(shot, marks), shot) for shot in shots]
+    gap, began = _longest_gap(shots, log.pauses, marks[0].since, until)
     present = [phase for phase in Phase if any(mark.phase is phase for mark in marks)]
     return ProbeSummary(
         whole=figures(shots),
         phases={phase: figures([s for p, s in phased if p is phase]) for phase in present},
         settled=figures([s for p, s in phased if p in (Phase.BAKE, Phase.DRAIN)]),
         late=sum(shot.late for shot in shots),
-        longest_gap=_longest_gap(shots, log.pauses, marks[0].since, until),
+        longest_gap=gap,
+        gap_in=_phase_at(began, marks),
         paused=sum(_overlap(pause, marks[0].since, until) for pause in log.pauses),
     )
 
@@ -211,14 +215,21 @@ def _percentile(times: Sequence[float], share: float) -> float | None:
 
 
 def _phase(shot: Shot, marks: Sequence[Mark]) -> Phase:
-    return [mark.phase for mark in marks if mark.since <= shot.planned][-1]
+    return _phase_at(shot.planned, marks)
 
 
-def _longest_gap(shots: Sequence[Shot], pauses: Sequence[Pause], since: float, until: float) -> float:
+def _phase_at(moment: float, marks: Sequence[Mark]) -> Phase:
+    return [mark.phase for mark in marks if mark.since <= moment][-1]
+
+
+def _longest_gap(
+    shots: Sequence[Shot], pauses: Sequence[Pause], since: float, until: float
+) -> tuple[float, float]:
+    """How long it was, and when it began."""
     good = sorted(shot.finished for shot in shots if not shot.failed)
     ends = [since, *good, max([until, *good])]
     return max(
-        later - earlier - sum(_overlap(pause, earlier, later) for pause in pauses)
+        (later - earlier - sum(_overlap(pause, earlier, later) for pause in pauses), earlier)
         for earlier, later in pairwise(ends)
     )
 

@@ -22,6 +22,8 @@ _CODES = {
 class StageReport:
     """One stage of a run. `evidence` is the `sha256:…` of its record, or empty where none could be written.
 
+    `inputs` are the records that one commits to, by stage: those on which the gate let it begin.
+
     `error_code` is set when the stage could not decide or went back; else the outcome gives the exit code.
     """
 
@@ -36,6 +38,7 @@ class StageReport:
     metrics: Mapping[str, float] = field(default_factory=dict)
     evidence: str = ""
     error_code: ExitCode | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -50,11 +53,12 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """A run: its stages in order, up to the first that did not pass."""
+    """A run: its stages in order, up to the first that did not pass. `commit` is empty where none is known."""
 
     run_id: str
     stages: tuple[StageReport, ...]
     image: ImageRef | None = None
+    commit: str = ""
 
     @property
     def outcome(self) -> Outcome:

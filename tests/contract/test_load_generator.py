@@ -1,4 +1,4 @@
-"""What every load generator promises, on the fake and on Locust against a server of this machine."""
+"""What every load generator promises: the fake, Locust against a server of this machine, tasks of a local cloud."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from pipeline.model.sides import BLOCK_SECONDS, Block, Sides
 from pipeline.ports import LoadGenerator
 from tests.fakes.load import FakeLoad, Measured, RecordedProgress
 from tests.fakes.load_target import TargetServer
+from tests.system.cloud_in_hand import ENVIRONMENTS, CloudInHand
+from tests.system.tasks_in_hand import TasksInHand
 
 JOURNEY = (Path(__file__).parents[1] / "system" / "data" / "journey.py").read_text()
 IDLE = """
@@ -39,11 +41,42 @@ def target() -> Iterator[TargetServer]:
         yield server
 
 
-@pytest.fixture(params=["fake", "locust"])
-def generator(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudInHand]:
+    """A local cloud whose staging and prod serve."""
+    hand = CloudInHand(tmp_path_factory.mktemp("cloud") / "local")
+    try:
+        for environment in ENVIRONMENTS:
+            hand.serving(environment, "good")
+        yield hand
+    finally:
+        hand.cloud.reset()
+        hand.engine.close()
+
+
+@pytest.fixture(params=["fake", "locust", "tasks"])
+def kind(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def sides(kind: str, request: pytest.FixtureRequest) -> Sides:
+    """Two servers that the generator reaches, good ones."""
+    if kind == "tasks":
+        urls = request.getfixturevalue("cloud").endpoints.urls
+        return Sides(urls["staging"], urls["prod"])
+    url = request.getfixturevalue("target").url
+    return Sides(url, url)
+
+
+@pytest.fixture
+def generator(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     def make(locustfile: str) -> LoadGenerator:
         (tmp_path / "journey.py").write_text(locustfile)
-        if request.param == "locust":
+        if kind == "tasks":
+            return TasksInHand(request.getfixturevalue("cloud"), tmp_path).generator(1)
+        if kind == "locust":
             return Locust(sys.executable, SystemClock(), root=tmp_path, environ=os.environ)
         asked = (
             {"GET /api/owners": Measured(80), "GET /api/vets": Measured(20)} if "client" in locustfile else {}
@@ -58,10 +91,10 @@ def shape(duration: float = 1.0) -> LoadShape:
 
 
 def test_a_run_measures_every_endpoint_and_tells_how_far_it_is(
-    generator: Make, target: TargetServer, tmp_path: Path
+    generator: Make, sides: Sides, tmp_path: Path
 ) -> None:
     progress = RecordedProgress()
-    summary = generator(JOURNEY).run(shape(), target.url, tmp_path / "run", progress)
+    summary = generator(JOURNEY).run(shape(), sides.candidate, tmp_path / "run", progress)
     assert {e.name for e in summary.endpoints} == {"GET /api/owners", "GET /api/vets"}
     assert summary.total.requests == sum(e.requests for e in summary.endpoints) > 0
     assert summary.total.failures == 0
@@ -76,10 +109,9 @@ def test_a_run_measures_every_endpoint_and_tells_how_far_it_is(
 
 
 def test_two_sides_are_measured_by_themselves_and_in_blocks_that_they_share(
-    generator: Make, target: TargetServer, tmp_path: Path
+    generator: Make, sides: Sides, tmp_path: Path
 ) -> None:
     progress = RecordedProgress()
-    sides = Sides(target.url, target.url)
     pair = generator(JOURNEY).compare(shape(2.0), sides, tmp_path / "run", progress, lambda *_: False)
     for side, blocks in (
         (pair.candidate, [block.candidate for block in pair.blocks]),
@@ -98,7 +130,7 @@ def test_two_sides_are_measured_by_themselves_and_in_blocks_that_they_share(
 
 
 def test_enough_is_asked_with_whole_blocks_and_ends_the_load_early(
-    generator: Make, target: TargetServer, tmp_path: Path
+    generator: Make, sides: Sides, tmp_path: Path
 ) -> None:
     asked: list[tuple[int, float]] = []
 
@@ -106,7 +138,6 @@ def test_enough_is_asked_with_whole_blocks_and_ends_the_load_early(
         asked.append((len(blocks), seconds))
         return seconds >= 2
 
-    sides = Sides(target.url, target.url)
     pair = generator(JOURNEY).compare(shape(60.0), sides, tmp_path / "run", RecordedProgress(), enough)
     assert asked == sorted(set(asked))
     assert all(count <= seconds / BLOCK_SECONDS for count, seconds in asked)
@@ -115,20 +146,19 @@ def test_enough_is_asked_with_whole_blocks_and_ends_the_load_early(
 
 
 def test_users_that_do_not_share_evenly_are_told_a_number_that_does(
-    generator: Make, target: TargetServer, tmp_path: Path
+    generator: Make, sides: Sides, tmp_path: Path
 ) -> None:
     uneven = replace(shape(), users=5)
-    sides = Sides(target.url, target.url)
     with pytest.raises(ConfigurationError, match="5 users do not share evenly") as caught:
         generator(JOURNEY).compare(uneven, sides, tmp_path / "run", RecordedProgress(), lambda *_: False)
     assert "load.users = 6" in caught.value.hint
 
 
 def test_a_locustfile_that_asks_nothing_gives_no_summary(
-    generator: Make, target: TargetServer, tmp_path: Path
+    generator: Make, sides: Sides, tmp_path: Path
 ) -> None:
     with pytest.raises(UndecidedError) as caught:
-        generator(IDLE).run(shape(0.5), target.url, tmp_path / "run", RecordedProgress())
+        generator(IDLE).run(shape(0.5), sides.candidate, tmp_path / "run", RecordedProgress())
     assert caught.value.hint
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
 import docker
 import requests
 
@@ -26,6 +29,29 @@ def test_production_runs_that_digest_and_says_so_through_the_load_balancer(
     assert images == [released.answer["image"]] * 3  # one on staging, two on production
     assert project.serves("prod") == digest
     assert "Find owners" in requests.get(project.url("prod"), timeout=10).text
+
+
+def test_the_run_left_a_report_and_its_junit(project: Copy, released: Done) -> None:
+    report = Path(released.answer["report"])
+    page = report.read_text("utf-8")
+    assert "build, integration, staging and prod passed" in page
+    assert released.answer["digest"] in page
+    assert 'class="curve candidate"' in page
+    assert released.stages["prod"]["inputs"].keys() == set(STAGES[:3])
+    suites = {suite.get("name"): suite for suite in ET.parse(report.with_name("junit.xml")).getroot()}
+    assert list(suites) == STAGES
+    tests = released.stages["integration"]["metrics"]["tests"]
+    assert int(suites["integration"].get("tests", "")) == tests + 1
+    assert f"report `{report}`" in report.with_name("summary.md").read_text()
+
+
+def test_report_prints_the_path_and_makes_a_missing_one_anew(project: Copy, released: Done) -> None:
+    report = Path(released.answer["report"])
+    before = report.read_bytes()
+    report.unlink()
+    found = project.pipeline("report", released.answer["run_id"])
+    assert (found.code, found.out.strip()) == (0, str(report))
+    assert report.read_bytes() == before
 
 
 def test_the_first_lines_say_which_cloud_it_is(released: Done) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import time
 from pathlib import Path
 
@@ -70,3 +72,18 @@ def test_a_build_that_is_killed_leaves_no_container(changed: Copy) -> None:
     fresh = [c for c in engine.containers.list(all=True, sparse=True) if c.id not in before]
     building = [c.attrs["Names"][0] for c in fresh if "/bin/sh" in c.attrs["Command"]]
     assert building == []
+
+
+def test_an_interrupted_run_leaves_a_report_of_what_there_is(changed: Copy) -> None:
+    process = changed.start("--json", "run", "--fresh", "--until", "build")
+    wait_for("building", process)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["outcome"]) == (130, "interrupted")
+    report = Path(changed.pipeline("report").out.strip())
+    assert str(report) in said
+    assert "build did not pass: interrupted, exit code 130." in report.read_text("utf-8")
+    document = json.loads(report.with_name("run.json").read_text())
+    assert [(stage["name"], stage["outcome"], stage["evidence"]) for stage in document["stages"]] == [
+        ("build", "undecided", "")
+    ]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.e2e.conftest import Copy, Done
 
 VETS = "    return await clinic.vets()"
@@ -19,6 +21,9 @@ def test_a_failing_integration_test_stops_before_staging(changed: Copy) -> None:
     assert refused.stages["build"]["reused"]
     assert "test_the_clinic_greets_in_german" in refused.said
     assert "app | {" in refused.said, "the container's last lines are on screen"
+    report = Path(refused.answer["report"]).read_text("utf-8")
+    assert "integration did not pass: refused, exit code 1." in report
+    assert "test_greeting::test_the_clinic_greets_in_german" in report
     assert changed.serves("staging") == staging
 
 

@@ -34,6 +34,31 @@ def test_a_second_up_starts_nothing_and_finds_the_same(local_cloud: CloudInHand)
     assert local_cloud.cloud.status().up
 
 
+def test_a_cloud_of_an_older_version_gets_the_front_that_it_lacks_and_keeps_all_else(
+    local_cloud: CloudInHand,
+) -> None:
+    before = local_cloud.endpoints
+    environments = (
+        *(LocalEnvironment(name, provision_key="1") for name in before.urls),
+        LocalEnvironment("staging-baseline", provision_key="1", beside="staging"),
+    )
+    newer = LocalCloud(
+        local_cloud.state,
+        LocalSpec(APP, environments),
+        BaseImages(local_cloud.engine, print).ensure,
+        lambda _endpoints, _environment: None,
+        local_cloud.said.append,
+    )
+    assert newer.endpoints() is None, "nothing is asked of a front that is not there"
+    try:
+        after = newer.up()
+        assert after.urls == {**before.urls, "staging-baseline": after.urls["staging-baseline"]}
+        assert after.database_urls == before.database_urls
+        assert set(newer.status().recorded) == set(before.urls)
+    finally:
+        local_cloud.cloud.up()
+
+
 def test_two_processes_at_once_make_one_cloud(local_cloud: CloudInHand) -> None:
     before = {container.id for container in local_cloud.containers()}
 
@@ -171,7 +196,11 @@ def test_a_changed_stack_leaves_the_running_revision_alone(local_cloud: CloudInH
     image = local_cloud.serving("prod", GOOD, 2)
     client = local_cloud.client("cloudformation")
     before = local_cloud.service("prod")["taskDefinition"]
-    wanted = parameters(local_cloud.endpoints, "prod") | {"StopTimeout": "4", "HealthCheckGracePeriod": "4"}
+    wanted = parameters(local_cloud.endpoints, "prod") | {
+        "StopTimeout": "4",
+        "HealthCheckGracePeriod": "4",
+        "RunningDefinition": before,
+    }
 
     result = ensure_stack(client, StackRequest(f"{APP}-prod", environment_template(), wanted), SystemClock())
 

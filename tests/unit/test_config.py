@@ -278,3 +278,28 @@ def test_the_shape_of_the_load_is_as_told_and_percentiles_are_in_order() -> None
     assert (told.shape.users, told.shape.processes, told.shape.arrivals) == (9, 3, 50.0)
     assert not told.compares
     assert told.relative.percentiles == ("p50", "p99")
+
+
+def workers(text: str) -> config.Settings:
+    return config.parse(SMALL + "[load]\nusers = 16\nprocesses = 2\n[load.workers]\n" + text)
+
+
+def test_processes_are_those_of_each_task_that_loads() -> None:
+    assert workers("").load.generators == 2
+    told = workers("tasks = 4\ncpu = 2048").load
+    assert told.generators == told.shape.processes == 8
+    assert workers("tasks = 1\ncpu = 2048").load.generators == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tasks = 4", "2 processes need 2 vCPU in each task: workers.cpu is 1024, 2048 does"),
+        ("tasks = 3\ncpu = 2048", r"16 is none, 12 is"),
+        ("tasks = 3\ncpu = 2048", r"\(6 in all tasks\)"),
+        ('tasks = 4\ncpu = 2048\nstart_timeout = "300s"', "start_timeout"),
+    ],
+)
+def test_tasks_that_cannot_load_as_told_are_a_mistake(text: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        workers(text)

@@ -60,6 +60,30 @@ def test_an_environment_is_its_own_with_what_the_service_says() -> None:
     assert (api["prod"].desired, web["prod"].before) == (5, None)
 
 
+def test_what_is_there_already_is_named_by_service_and_environment() -> None:
+    urls = '[services.web.urls]\nstaging = "http://s"\nprod = "http://p"\n'
+    named = (
+        HEAD.replace("desired = 3", 'cluster = "live"') + TWO.replace("cpu = 512", 'service = "web-1"') + urls
+    )
+    web, api = (config.parse(named).of(name).environments for name in ("web", "api"))
+    assert (web["prod"].cluster, web["prod"].service, api["prod"].service) == ("live", "web-1", "")
+    assert (web["staging"].url_in("x"), web["prod"].url_in("x"), api["prod"].url_in("x")) == (
+        "http://s",
+        "http://p",
+        "",
+    )
+    several = HEAD.replace("desired = 3", 'regions = ["eu-central-1", "us-east-1"]') + TWO
+    told = config.parse(several + '[services.web.urls]\n"prod/us-east-1" = "http://east"\n').of("web")
+    assert told.environments["prod"].url_in("us-east-1") == "http://east"
+    assert told.environments["prod"].url_in("eu-central-1") == ""
+
+
+def test_the_table_is_the_apps() -> None:
+    assert config.parse(HEAD + TWO).of("web").cloud.table == "onedigest-shop"
+    own = HEAD.replace('region = "eu-central-1"', 'region = "eu-central-1"\ntable = "mine"')
+    assert config.parse(own + TWO).of("web").cloud.table == "mine"
+
+
 def test_suite_and_load_go_to_the_front_by_default_the_first() -> None:
     assert config.parse(HEAD + TWO).front == "web"
     assert config.parse(HEAD + '[integration]\nfront = "api"\n' + TWO).front == "api"
@@ -110,6 +134,11 @@ ONE = "[services.web]\n"
         ),
         (HEAD.replace("desired = 3", 'service = "x"') + TWO, "environments.prod.service: with [services]"),
         (HEAD.replace("memory = 256", 'url = "http://x"') + TWO, "environments.staging.url: with [services]"),
+        (
+            HEAD.replace('baseline = "none"', 'baseline = "none"\nworkers = { tasks = 2 }') + TWO,
+            "load.workers: several",
+        ),
+        (HEAD + TWO + '[services.web.urls]\nprods = "x"\n', "services.web.urls: prods: one of staging, prod"),
         (HEAD + TWO + "[services.web.build]\n", "services.web.build: no such key"),
         (
             HEAD + TWO.replace("cpu = 512", "cpus = 512"),

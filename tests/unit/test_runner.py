@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import (
     BusyError,
+    DetachedInterrupt,
     ExitCode,
     PipelineError,
     ShortCredentialError,
@@ -23,7 +24,7 @@ from pipeline.model.policy import Approval, GatePolicy, Override, Requirement
 from pipeline.model.run import RunReport, StageReport
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Plan, Progress, Source, StageResult
-from pipeline.runner import Rules, Runner
+from pipeline.runner import Rules, RunInterrupt, Runner
 from tests.fakes.clock import FakeClock
 from tests.fakes.evidence import IMAGE, TRUST, MemoryBuildIndex, MemoryEvidenceStore, statement_of
 
@@ -38,7 +39,7 @@ class FakeStage:
     content: dict[str, Any] = field(default_factory=dict)
     outcome: Outcome = Outcome.PASSED
     metrics: Mapping[str, float] = field(default_factory=dict)
-    error: Exception | None = None
+    error: BaseException | None = None
     plan_error: Exception | None = None
     stands: bool = True
     error_code: ExitCode | None = None
@@ -191,6 +192,13 @@ def test_what_became_known_while_somebody_was_waited_for_counts(world: World) ->
     assert report.stages[0].evidence == "", "nothing was begun"
 
 
+def test_a_gate_that_is_open_still_when_the_environment_is_held_lets_it_go_on(world: World) -> None:
+    world.run("build", "integration", "staging")
+    prod = world.stages["prod"]
+    prod.environment = "prod"
+    assert (world.run("prod", built=True).outcome, prod.runs) == (Outcome.PASSED, 1)
+
+
 def test_an_environment_is_held_until_its_record_is_written(world: World) -> None:
     world.run("build", "integration", "staging")
     prod = world.stages["prod"]
@@ -274,9 +282,44 @@ def test_nothing_to_go_back_to_is_a_refusal_with_the_reasons(world: World) -> No
 
 
 def test_every_record_names_the_evidence_it_was_admitted_on(world: World) -> None:
-    world.run()
+    report = world.run()
     by_stage = {found.statement.stage: found for found in world.store.collect(IMAGE).accepted}
     assert by_stage["prod"].statement.inputs == {name: by_stage[name].id for name in STAGES[:3]}
+    assert report.stages[-1].inputs == by_stage["prod"].statement.inputs
+    assert world.run().stages[-1].inputs == by_stage["prod"].statement.inputs, "a reused record's, too"
+
+
+def test_an_interrupted_run_tells_what_there_is_of_it_and_records_nothing_of_the_stage(world: World) -> None:
+    world.stages["staging"].error = KeyboardInterrupt()
+    with pytest.raises(RunInterrupt) as caught:
+        world.run()
+    report = caught.value.report
+    assert [stage.name for stage in report.stages] == list(STAGES[:3])
+    assert (report.outcome, report.exit_code, report.image) == (
+        Outcome.UNDECIDED,
+        ExitCode.INTERRUPTED,
+        IMAGE,
+    )
+    last = report.stages[-1]
+    assert (last.seconds, last.evidence, last.facts) == (10, "", {})
+    assert last.reasons == (Reason("interrupted", "run the same command again"),)
+    assert {found.statement.stage for found in world.store.collect(IMAGE).accepted} == set(STAGES[:2])
+
+
+def test_an_interrupt_that_leaves_a_rollout_to_itself_says_so(world: World) -> None:
+    world.stages["prod"].error = DetachedInterrupt()
+    with pytest.raises(RunInterrupt) as caught:
+        world.run()
+    assert "detached, still running" in caught.value.report.stages[-1].reasons[0].text
+
+
+def test_an_interrupted_rollback_is_told_too(world: World) -> None:
+    deployed(world)
+    with pytest.raises(RunInterrupt) as caught:
+        back(world, error=KeyboardInterrupt())
+    report = caught.value.report
+    assert ([stage.name for stage in report.stages], report.image) == (["rollback"], IMAGE)
+    assert report.exit_code is ExitCode.INTERRUPTED
 
 
 def test_a_second_run_reuses_every_stage_and_says_why(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.adapters.locust_recorder import Flight, Health, Party, Recorder
+from pipeline.adapters.locust_recorder import Flight, Health, Party, Recorder, Unseen
 from pipeline.model.histogram import bin_of
 
 CANDIDATE, BASELINE = Party("candidate", "http://127.0.0.1:81"), Party("baseline", "http://127.0.0.1:82/base")
@@ -37,13 +37,13 @@ class Written:
     def sent(self, after: float, party: Party | None = CANDIDATE, *, seen: bool = True) -> Flight:
         """A request that was sent so long after the begin; as seen on departure it is under way."""
         if not seen:
-            return Flight(self.origin + after, party, seen=False)
+            return Unseen(self.origin + after, party)
         flight = self.recorder.depart(party, "somebody")
         flight.at = self.origin + after
         return flight
 
     def answer(self, flight: Flight, took: float = 10.0, **more: Any) -> None:
-        self.recorder.land(flight, "GET", "/", took, **more)
+        self.recorder.land(flight, "GET /", took, **more)
 
     def line(self) -> dict[str, Any]:
         self.recorder.interval({"candidate": 1, "baseline": 1})
@@ -139,7 +139,7 @@ def test_only_requests_to_the_sides_own_server_count(url: str | None, counted: b
 
 def test_failures_are_counted_with_their_reason() -> None:
     written = Written(ago=1)
-    written.answer(written.sent(0.1), exception=ValueError("status 500\n  instead of 200"))
+    written.answer(written.sent(0.1), failure=ValueError("status 500\n  instead of 200"))
     written.answer(written.sent(0.1), None)  # type: ignore[arg-type]
     line = written.line()
     assert line["blocks"]["0"]["candidate"]["GET /"][:2] == [2, 2]
@@ -153,7 +153,7 @@ def test_names_and_messages_are_bounded_and_nothing_is_lost() -> None:
     written = Written(ago=1)
     for number in range(700):
         flight = written.sent(0.1)
-        written.recorder.land(flight, "GET", f"/{number}", 10.0, exception=ValueError(f"no {number}"))
+        written.recorder.land(flight, f"GET /{number}", 10.0, ValueError(f"no {number}"))
     line = written.line()
     endpoints = line["blocks"]["0"]["candidate"]
     assert len(endpoints) == 501

@@ -111,7 +111,7 @@ def test_the_verdict_can_be_worked_out_again_from_what_is_stored(load: Load) -> 
     assert comparison_facts(again, measured) == stored[0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.5, 1.0]))
 def test_whatever_was_measured_the_facts_are_finite(seed: int, empty: float) -> None:
     chance = random.Random(seed)

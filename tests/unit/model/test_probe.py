@@ -76,6 +76,12 @@ def test_the_longest_gap_is_between_good_answers_and_sees_both_ends() -> None:
     assert summary([shot(0.5, 500)], until=9.0).longest_gap == pytest.approx(9.0)
 
 
+def test_the_longest_gap_is_told_with_the_phase_it_began_in() -> None:
+    assert summary([*every(0, 9), *every(12, 40)]).facts["longest_gap_in"] == "before"
+    assert summary([*every(0, 25), *every(32, 40)]).facts["longest_gap_in"] == "bake"
+    assert summarise(Log(), (), 2.0).facts["longest_gap_in"] == ""
+
+
 def test_a_slow_answer_that_comes_after_the_end_makes_no_negative_gap() -> None:
     assert summary([shot(1.0, took=3.0)], until=2.0).longest_gap == pytest.approx(4.0)
 

@@ -300,6 +300,25 @@ def test_limits_are_no_part_of_the_plan_the_locustfile_is(world: World, tmp_path
     assert stage.plan(CANDIDATE).hash != before
 
 
+def test_the_tasks_that_load_and_what_is_put_into_them_are_part_of_the_plan(
+    world: World, tmp_path: Path
+) -> None:
+    here = staging(world, tmp_path, FakeLoad(tmp_path, {"GET /": Measured(1, 1.0)}))
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "names.csv").write_text("anne")
+    (tmp_path / "own.txt").write_text("faker")
+    told = {"tasks": 2, "requirements": "own.txt", "files": ["people"]}
+    there = replace(here, load=replace(here.load, workers=told))
+    hashes = [here.plan(CANDIDATE).hash, there.plan(CANDIDATE).hash]
+    bare = {"tasks": 2, "requirements": "", "files": []}
+    hashes.append(replace(here, load=replace(here.load, workers=bare)).plan(CANDIDATE).hash)
+    (tmp_path / "people" / "names.csv").write_text("bert")
+    hashes.append(there.plan(CANDIDATE).hash)
+    (tmp_path / "own.txt").write_text("faker==1")
+    hashes.append(there.plan(CANDIDATE).hash)
+    assert len(set(hashes)) == 5
+
+
 def test_a_locustfile_that_does_not_import_begins_nothing(world: World, tmp_path: Path) -> None:
     stage = staging(world, tmp_path, FakeLoad(tmp_path, {}))
     (tmp_path / "locustfile.py").write_text("class User:")

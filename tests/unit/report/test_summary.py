@@ -53,6 +53,7 @@ def test_the_json_of_a_run_has_every_documented_field() -> None:
         "run_id": "run-1",
         "digest": str(IMAGE.digest),
         "image": str(IMAGE),
+        "commit": "",
         "environment": "",
     }
     assert found["stages"][1] == {
@@ -70,6 +71,7 @@ def test_the_json_of_a_run_has_every_documented_field() -> None:
         "facts": {"requests": 100},
         "metrics": {"p95_ms": 900.0},
         "evidence": "",
+        "inputs": {},
     }
 
 
@@ -92,6 +94,7 @@ def test_a_ci_step_gets_its_outputs_one_a_line() -> None:
         f"digest={IMAGE.digest}",
         f"image={IMAGE}",
         "run_id=run-1",
+        "report=",
     ]
 
 
@@ -121,6 +124,7 @@ def test_a_promotion_tells_what_ran_before_the_deployment_and_the_probe() -> Non
         (ExitCode.STUCK, "going back failed", "stuck"),
         (ExitCode.UNAVAILABLE, "Rate exceeded – detached, still running: ECS goes on", "detached"),
         (ExitCode.BUSY, "the lease is lost – detached, still running: ECS goes on", "detached"),
+        (ExitCode.INTERRUPTED, "interrupted – detached, still running: ECS goes on", "detached"),
     ],
 )
 def test_a_promotion_that_was_broken_off_says_how(code: ExitCode, text: str, outcome: str) -> None:
@@ -136,7 +140,7 @@ def test_a_rollback_tells_what_a_promotion_does() -> None:
     assert (found["previous"], found["deployment"]["id"]) == ("sha256:" + "c" * 64, "ecs-svc/3")
 
 
-@pytest.mark.parametrize("code", [ExitCode.UNAVAILABLE, ExitCode.REFUSED])
+@pytest.mark.parametrize("code", [ExitCode.UNAVAILABLE, ExitCode.REFUSED, ExitCode.INTERRUPTED])
 def test_a_promotion_that_began_nothing_has_no_deployment(code: ExitCode) -> None:
     assert promoted(replace(STAGING, facts={}, error_code=code))["deployment"] is None
     assert describe(RunReport("run-1", (), None), "promote")["deployment"] is None

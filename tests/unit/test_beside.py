@@ -1,0 +1,212 @@
+"""Production's digest beside the candidate, on two fake services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from pipeline.beside import Beside
+from pipeline.errors import BusyError, UndecidedError
+from pipeline.model.baseline import Baseline
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.lease import Claim
+from pipeline.model.rollout import RolloutPolicy
+from pipeline.ports import Candidate, Held, Service, Source
+from pipeline.rollout import Check, DeploySpec, Rollout, RolloutOutcome, RolloutResult
+from tests.fakes.clock import FakeClock
+from tests.fakes.ecs import CONTAINER, Behaviour, FakeEcs, image
+from tests.fakes.lease import FakeLease
+from tests.fakes.load import RecordedProgress
+
+CANDIDATE, PRODUCTION, OTHER = image("candidate"), image("production"), image("other")
+SPEC = DeploySpec(
+    CONTAINER,
+    environment={"COLOUR": "green"},
+    base_url="http://beside.test",
+    checks=(Check("/version", expect_digest=True),),
+)
+
+
+class Pair:
+    """Staging's service with the candidate, and the baseline's, which stands at zero."""
+
+    def __init__(self, *, desired: int = 2, left: ImageRef | None = None) -> None:
+        self.clock = FakeClock()
+        self.staging = FakeEcs(self.clock, runs=CANDIDATE, desired=desired)
+        self.baseline = FakeEcs(self.clock, runs=left, desired=1)
+        self.progress = RecordedProgress()
+        self.lease = FakeLease(self.clock)
+        self.odd = ""
+        self.beside = Beside(
+            self.staging,
+            self.baseline,
+            3,
+            self.rollout,
+            lambda _image: SPEC,
+            lambda which, _say: which,
+            lambda _candidate: (Baseline(PRODUCTION), self.odd),
+            lambda: "http://beside.test",
+            self.clock,
+        )
+
+    def rollout(self, service: Service) -> Rollout:
+        return Rollout(service, self.baseline, self.baseline, self.clock, RolloutPolicy(stay_up=0.0))
+
+    @contextmanager
+    def held(self) -> Iterator[Held]:
+        with self.lease.hold("staging", Claim("anne", "run-1", "load", "")) as held:
+            yield held
+
+    def up(self, which: ImageRef = PRODUCTION) -> RolloutResult:
+        with self.held() as held:
+            self.beside.begin(which, held, self.progress)
+            self.clock.advance(3)
+            return self.beside.await_healthy(which, held, self.progress)
+
+    def end(self) -> None:
+        with self.held() as held:
+            self.beside.end(held, self.progress)
+
+
+def test_productions_digest_runs_beside_the_candidate_as_often_and_as_large() -> None:
+    pair = Pair()
+    assert pair.up().outcome is RolloutOutcome.SUCCEEDED
+    assert pair.baseline.running() == {str(PRODUCTION)}
+    assert [count for _, count in pair.baseline.updates] == [2]
+    definition = pair.baseline.task_definition(pair.baseline.current)
+    assert definition["containerDefinitions"][0]["environment"] == [{"name": "COLOUR", "value": "green"}]
+    assert pair.staging.running() == {str(CANDIDATE)}
+    assert pair.staging.updates == []
+    assert pair.beside.runs(PRODUCTION).passed
+
+
+def test_a_staging_that_has_no_tasks_yet_is_told_to_have_as_many_as_a_first_rollout() -> None:
+    pair = Pair()
+    pair.staging.desired = 0
+    with pair.held() as held:
+        pair.beside.begin(PRODUCTION, held, pair.progress)
+    assert [count for _, count in pair.baseline.updates] == [3]
+
+
+def test_it_ends_at_zero_and_ending_twice_changes_nothing_more() -> None:
+    pair = Pair()
+    pair.up()
+    pair.end()
+    pair.end()
+    pair.clock.advance(60)
+    assert pair.baseline.running() == set()
+    assert [count for _, count in pair.baseline.updates] == [2, 0]
+    assert not pair.beside.runs(PRODUCTION).passed
+
+
+def test_what_a_killed_run_left_is_taken_over() -> None:
+    pair = Pair()
+    pair.up()
+    again = pair.up()
+    assert (again.outcome, again.already) == (RolloutOutcome.SUCCEEDED, True)
+    assert len(pair.baseline.updates) == 1
+
+
+def test_what_a_killed_run_left_gets_as_many_tasks_as_staging_has_now() -> None:
+    pair = Pair(desired=1)
+    pair.up()
+    pair.staging.desired = 2
+    assert pair.up().outcome is RolloutOutcome.SUCCEEDED
+    assert [count for _, count in pair.baseline.updates] == [1, 2]
+
+
+def test_another_digest_that_a_killed_run_left_is_replaced() -> None:
+    pair = Pair(left=OTHER)
+    assert pair.up().outcome is RolloutOutcome.SUCCEEDED
+    assert pair.baseline.running() == {str(PRODUCTION)}
+
+
+def test_one_that_does_not_start_is_told_with_its_last_words_and_ends_at_zero() -> None:
+    pair = Pair()
+    pair.baseline.behave(PRODUCTION, exits_after=0.5, log=("no licence file",))
+    result = pair.up()
+    assert result.outcome is not RolloutOutcome.SUCCEEDED
+    assert "no licence file" in result.diagnosis
+    pair.end()
+    assert pair.baseline.desired == 0
+
+
+def test_one_that_fails_after_it_was_taken_over_needs_no_person() -> None:
+    pair = Pair()
+    pair.up()
+    for task in pair.baseline._tasks.values():
+        task.behaviour = Behaviour(status=500)
+    with pytest.raises(UndecidedError, match="the baseline is not healthy"):
+        pair.up()
+
+
+def test_sides_of_different_size_are_not_compared_and_both_sizes_are_told() -> None:
+    pair = Pair()
+    with pair.held() as held:
+        pair.beside.begin(PRODUCTION, held, pair.progress)
+        pair.staging.desired = 4
+        pair.clock.advance(3)
+        with pytest.raises(UndecidedError) as caught:
+            pair.beside.await_healthy(PRODUCTION, held, pair.progress)
+    assert "the candidate has 4 tasks of cpu 256, memory 512, the baseline 2 tasks of" in caught.value.message
+
+
+def test_nothing_is_begun_under_a_lease_that_was_lost() -> None:
+    pair = Pair()
+    with pair.held() as held:
+        pair.lease.clear("staging", Claim("ben", "run-2", "unlock", ""))
+        with pytest.raises(BusyError):
+            pair.beside.begin(PRODUCTION, held, pair.progress)
+        pair.beside.end(held, pair.progress)
+    assert pair.baseline.updates == []
+
+
+def test_one_that_cannot_be_ended_is_told_with_the_command_that_does_it() -> None:
+    pair = Pair()
+    pair.up()
+    with pair.held() as held:
+        pair.lease.clear("staging", Claim("ben", "run-2", "unlock", ""))
+        pair.beside.end(held, pair.progress)
+    assert "perhaps still runs" in pair.progress.notes[-1]
+    assert "aws ecs update-service" in pair.progress.notes[-1]
+    assert "--desired-count 0" in pair.progress.notes[-1]
+
+
+def test_one_that_cannot_even_be_described_is_left_to_the_next_run() -> None:
+    pair = Pair()
+    pair.up()
+    pair.baseline.silent(0, 10_000)
+    pair.end()
+    assert "the next run of staging takes it over" in pair.progress.notes[-1]
+
+
+def test_something_else_beside_the_candidate_is_noticed() -> None:
+    pair = Pair()
+    pair.up()
+    pair.baseline.someone_deploys(OTHER)
+    pair.clock.advance(60)
+    verdict = pair.beside.runs(PRODUCTION)
+    assert not verdict.passed
+    assert str(OTHER.digest) in verdict.reasons[0].text
+
+
+def test_what_is_odd_about_the_choice_is_said() -> None:
+    pair = Pair()
+    chosen = Candidate(Source(""), CANDIDATE)
+    assert pair.beside.choose(chosen, pair.progress.note) == Baseline(PRODUCTION)
+    assert pair.progress.notes == []
+    pair.odd = "production runs what is not on record"
+    pair.beside.choose(chosen, pair.progress.note)
+    assert pair.progress.notes == [pair.odd]
+    assert pair.beside.url() == "http://beside.test"
+
+
+def test_an_image_of_several_platforms_is_known_by_any_of_them() -> None:
+    pair = Pair()
+    pair.up()
+    index = ImageRef(PRODUCTION.repository, Digest("sha256:" + "e" * 64))
+    spec = replace(SPEC, platform_digests=(PRODUCTION.digest,))
+    assert replace(pair.beside, spec=lambda _image: spec).runs(index).passed
