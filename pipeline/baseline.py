@@ -60,7 +60,7 @@ class BaselineService:
 
     def url(self) -> str:
         """The front that leads to it."""
-        return self.staging.cloud.url(BASELINE, self.staging.region)
+        return self.staging.cloud.url(BASELINE, self.staging.region, "")
 
     def beside(self) -> Beside:
         """What has production's digest run there."""

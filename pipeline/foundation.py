@@ -18,7 +18,7 @@ from pipeline.adapters.table import Table
 from pipeline.clouds import Ground, open_ground
 from pipeline.config import Settings, load
 from pipeline.dismantling import Dismantling
-from pipeline.errors import UsageError
+from pipeline.errors import ConfigurationError, UsageError
 from pipeline.model.lease import Claim
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Made, Provisioning
@@ -88,6 +88,12 @@ class Foundation:
             raise UsageError(
                 f"the local cloud has no region {region} of its own",
                 hint="leave --region out: `local up` makes every region that pipeline.toml names",
+            )
+        if settings.services:
+            raise ConfigurationError(
+                f"{why} makes and deletes nothing for [services] of pipeline.toml",
+                hint="the local cloud sets itself up; on AWS name what is there: environments.ENV.cluster, "
+                "services.NAME.service and services.NAME.urls",
             )
         return cls(settings, open_ground(root, settings, say), say, why)
 
