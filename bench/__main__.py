@@ -26,6 +26,7 @@ ON_REQUEST = (
     "kills",
     "contenders",
     "fleet",
+    "setup",
 )
 
 

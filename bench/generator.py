@@ -2,8 +2,8 @@
 
 The target is HAProxy, which answers by itself from one thread, on this machine's loopback. All contenders take turns,
 and requests are counted by the target. Neighbours take time from whoever runs, so what is compared is requests for each
-second of CPU that the contender used, our own process that reads the record included, in the round that was disturbed
-least: neighbours also take what is in the caches.
+second of CPU that the contender used, our own process that reads the record included, and within one round: neighbours
+also take what is in the caches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,14 +78,7 @@ def main() -> int:
         for _ in range(ROUNDS):
             for name, command in contenders.items():
                 figures[name].append(driven(command, admin))
-    report(
-        {
-            name: Figure(
-                statistics.median(f.rate for f in found), statistics.median(f.per_cpu for f in found)
-            )
-            for name, found in figures.items()
-        }
-    )
+    report(figures)
     return 0 if all(figure.rate > 0 for found in figures.values() for figure in found) else 1
 
 
@@ -106,26 +99,30 @@ def commands(folder: Path, url: str) -> Iterator[tuple[str, Sequence[str]]]:
         yield "wrk", (wrk, "-t1", f"-c{USERS}", f"-d{LONG}s", url + "/")
 
 
-def report(figures: dict[str, Figure]) -> None:
-    """One line a figure."""
-    for name, figure in figures.items():
-        print(f"{name}: {figure.per_cpu:,.0f} requests for a second of CPU ({figure.rate:,.0f} requests/s)")
+def report(figures: Mapping[str, Sequence[Figure]]) -> None:
+    """One line a figure: of the least disturbed round, and ratios within a round in their median."""
+    for name, found in figures.items():
+        best = max(found, key=lambda figure: figure.per_cpu)
+        print(f"{name}: {best.per_cpu:,.0f} requests for a second of CPU ({best.rate:,.0f} requests/s)")
     for kind in KINDS:
-        plain = figures[f"{kind}, plain Locust"].per_cpu
+        plain = figures[f"{kind}, plain Locust"]
         for sides in ("one side", "two sides"):
             print(
-                f"{kind}, {sides} against plain Locust: {figures[f'{kind}, {sides}'].per_cpu / plain:.2f} ×"
+                f"{kind}, {sides} against plain Locust: {against(figures[f'{kind}, {sides}'], plain):.2f} ×"
             )
     one, two = figures["FastHttpUser, two sides"], figures["FastHttpUser, two sides, 2 processes"]
-    print(
-        f"requests/s with 2 processes against 1: {two.rate / one.rate:.2f} × "
-        f"({os.cpu_count()} cores, which the target and whoever else works share)"
-    )
+    grown = statistics.median(b.rate / a.rate for a, b in zip(one, two, strict=True))
+    cores = f"{os.cpu_count()} cores, which the target and whoever else works share"
+    print(f"requests/s with 2 processes against 1: {grown:.2f} × ({cores})")
     if "wrk" in figures:
-        fast = figures["FastHttpUser, two sides"].per_cpu
-        print(f"wrk against FastHttpUser, two sides: {figures['wrk'].per_cpu / fast:.1f} ×")
+        print(f"wrk against FastHttpUser, two sides: {against(figures['wrk'], one):.1f} ×")
     else:
         print("wrk: is not installed here")
+
+
+def against(ours: Sequence[Figure], theirs: Sequence[Figure]) -> float:
+    """How many times as much for a second of CPU, in the median of the rounds."""
+    return statistics.median(a.per_cpu / b.per_cpu for a, b in zip(ours, theirs, strict=True))
 
 
 def driven(command: Sequence[str], admin: int) -> Figure:

@@ -10,7 +10,6 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.beside import Beside
-from pipeline.clouds import BASELINE, baseline_service_name
 from pipeline.errors import ConfigurationError, PipelineError, UndecidedError
 from pipeline.model.baseline import WITHOUT, Baseline, production_runs, shown, sizes
 from pipeline.model.check import Check, State
@@ -21,6 +20,7 @@ from pipeline.places import Place
 from pipeline.ports import Candidate, Service, Source
 from pipeline.rollout import Check as RolloutCheck
 from pipeline.rollout import DeploySpec, Rollout
+from pipeline.stacks import BASELINE, baseline_service_name
 from pipeline.way_back import aws_command
 
 
@@ -60,7 +60,7 @@ class BaselineService:
 
     def url(self) -> str:
         """The front that leads to it."""
-        return self.staging.cloud.url(BASELINE, self.staging.region)
+        return self.staging.cloud.url(BASELINE, self.staging.region, "")
 
     def beside(self) -> Beside:
         """What has production's digest run there."""

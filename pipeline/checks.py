@@ -6,23 +6,30 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from pipeline.adapters import account_lookups
 from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.git import Git
 from pipeline.adapters.hygiene import Hadolint
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
-from pipeline.clouds import local_cloud
+from pipeline.clouds import Cloud, local_cloud
 from pipeline.config import Settings, load
 from pipeline.errors import PipelineError
 from pipeline.local import engine
-from pipeline.model.check import Check, State
+from pipeline.model import repository
+from pipeline.model.check import Check, State, combine
+from pipeline.reach import ENVIRONMENTS
+from pipeline.stacks import is_adopted
 from pipeline.trust import needs_cloud, open_signing
 
-__all__ = ["Check", "State", "look"]
+__all__ = ["Check", "State", "look", "of_account"]
 
+TERRAFORM = "lifecycle { ignore_changes = [task_definition, desired_count] } on the aws_ecs_service"
 _GIB = 1024**3
 _ROOM = 3 * _GIB
 
@@ -39,7 +46,9 @@ def look(root: Path) -> Iterator[Check]:
         return
     yield Check("pipeline.toml", State.OK, f"app {settings.app.name}, cloud {settings.cloud.provider}")
     yield _tried("git", lambda: _git(root))
-    yield _tried("dockerfile", lambda: _dockerfile(root, settings))
+    for name in tuple(settings.services) or ("",):
+        check = _tried("dockerfile", partial(_dockerfile, root, settings.of(name)))
+        yield replace(check, name=f"dockerfile {name}") if name else check
     yield _suite(root, settings)
     yield _tried("locustfile", lambda: _locustfile(root, settings))
     yield _tried("keys", lambda: _keys(root, settings))
@@ -130,3 +139,34 @@ def _local(root: Path, settings: Settings) -> Check:
 
 def _aws(settings: Settings) -> Check:
     return Check("cloud", State.OK, Aws(Access(settings.cloud.region, profile=settings.cloud.profile)).who())
+
+
+def of_account(settings: Settings, cloud: Cloud) -> Iterator[Check]:
+    """What of the account is not one environment's, and what is adopted. Nothing of it keeps the local cloud."""
+    if settings.cloud.provider == "local":
+        return
+    yield from _repository(settings, cloud)
+    for name in ENVIRONMENTS:
+        if is_adopted(settings, name):
+            text = f"{name} is somebody else's: setup leaves it alone. Where Terraform makes it: {TERRAFORM}"
+            yield Check(f"{name} adopted", State.OK, text)
+
+
+def _repository(settings: Settings, cloud: Cloud) -> Iterator[Check]:
+    names = ("repository tags", "repository expiry")
+    if settings.cloud.registry:
+        yield from (
+            Check(name, State.SKIP, f"{settings.cloud.registry} is not looked into") for name in names
+        )
+        return
+    try:
+        found = account_lookups.repository(cloud.aws.client("ecr"), settings.repository)
+    except PipelineError as error:
+        yield from (Check(name, State.SKIP, error.message) for name in names)
+        return
+    if found is None:
+        fix = "python -m pipeline setup staging prod makes it; or name yours in app.repository"
+        yield Check("repository", State.NG, f"there is no repository {settings.repository}", fix)
+        return
+    yield combine("repository tags", [repository.tags(found)])
+    yield combine("repository expiry", repository.expiry(found, ENVIRONMENTS))

@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, str] = {
     "diff": "what a promotion would change: image, commits, task definition",
     "logs": "what a service's tasks write, together and in order",
     "report": "where the report of a run is, as an HTML file",
+    "setup": "everything an environment needs on AWS, made or changed; says first what it will do",
+    "cleanup": "everything that setup made, deleted; ends with an inventory of what is left",
     "local": "the embedded cloud: up, down, status, reset",
     "doctor": "every prerequisite as OK, SKIP or NG with the fix",
 }

@@ -12,28 +12,17 @@ from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.docker_engine import connect
 from pipeline.adapters.load_orders import Orders, table_orders
-from pipeline.adapters.stack import (
-    StackRequest,
-    baseline_template,
-    ensure_stack,
-    environment_template,
-    shared_template,
-    stack_outputs,
-)
+from pipeline.adapters.stack import stack_outputs
 from pipeline.adapters.table import Table
-from pipeline.config import EnvironmentSettings, Settings
-from pipeline.errors import ConfigurationError, UnavailableError
+from pipeline.config import Settings
+from pipeline.errors import ConfigurationError, StuckError, UnavailableError
 from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.ports import Say
-from pipeline.reach import ENVIRONMENTS, Reach, local_name, regions_of
-
-BASELINE = "staging-baseline"
-"""The service beside staging's, which runs what production runs while both are loaded; its stack, its front."""
-
-BASELINE_PORT = 8081
-"""The port of staging's load balancer that leads to it."""
+from pipeline.provisioning import Clients, Provisioning
+from pipeline.reach import ENVIRONMENTS, Reach, Site, in_region, local_name, regions_of, sites_of
+from pipeline.stacks import BASELINE, shared_stack, stack_name, stacks_of, table_name
 
 Credentials = Callable[[], Mapping[str, str] | None]
 
@@ -43,9 +32,10 @@ class Cloud:
     """A cloud that is ready to be used.
 
     `aws` is the API of [cloud], `at` that of an environment in a region. `registry` is the host in image references,
-    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives an environment's front in a
-    region, `settled` keeps what an environment runs there now, `images` finds base images. `inside` turns a front's
-    URL into the one by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
+    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives the front of an environment
+    in a region, and of a service where there are several; `settled` keeps what runs there, `images` finds base images.
+    `inside` turns a front's URL into the one by which tasks reach it, `orders` is how tasks that load staging are told
+    when to begin.
     """
 
     aws: Aws
@@ -53,36 +43,45 @@ class Cloud:
     registry: str
     login: Credentials
     logins: Callable[[str], Mapping[str, str] | None]
-    url: Callable[[str, str], str]
+    url: Callable[[str, str, str], str]
     settled: Callable[[Desired], None]
     images: Callable[[Iterable[str]], Mapping[str, str]]
     inside: Callable[[str], str]
     orders: Orders
 
 
-def cluster_name(settings: Settings, environment: str) -> str:
-    """The cluster's name: as configured, else `<app>-<environment>`."""
-    return settings.environments[environment].cluster or f"{settings.app.name}-{environment}"
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """An account and region to set up or clean up. `text` says which.
+
+    `secrets` gives what an environment's stack is told beside the settings; `url` an environment's front, where its
+    own address is known; `gone` is told when an environment is no more.
+    """
+
+    aws: Aws
+    text: str
+    secrets: Callable[[str], Mapping[str, str]]
+    url: Callable[[str, str], str]
+    gone: Callable[[str], None]
 
 
-def service_name(settings: Settings, environment: str) -> str:
-    """The service's name: as configured, else the app's."""
-    return settings.environments[environment].service or settings.app.name
-
-
-def baseline_service_name(settings: Settings) -> str:
-    """The service beside staging's: as configured, else `<service>-baseline`."""
-    return settings.environments.staging.baseline.service or f"{service_name(settings, 'staging')}-baseline"
-
-
-def table_name(settings: Settings) -> str:
-    """The table of leases and the deployment log: as configured, else `onedigest-<app>`."""
-    return settings.cloud.table or f"onedigest-{settings.app.name}"
-
-
-def stack_name(settings: Settings, environment: str) -> str:
-    """The CloudFormation stack of an environment."""
-    return f"onedigest-{settings.app.name}-{environment}"
+def open_ground(root: Path, settings: Settings, say: Say) -> Ground:
+    """The account that pipeline.toml names, or the local cloud, which is started where it is not up: empty, if new."""
+    if settings.cloud.provider == "aws":
+        aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
+        text = f"aws – {aws.who()} in {settings.cloud.region}"
+        return Ground(aws, text, lambda _environment: {}, lambda _name, own: own, lambda _environment: None)
+    _require_engine()
+    cloud = local_cloud(root, settings, say)
+    endpoints = cloud.up(populate=False)
+    text = f"local – embedded emulator at {endpoints.aws}, no AWS account is touched"
+    return Ground(
+        _local_aws(endpoints),
+        text,
+        _local_secrets(endpoints),
+        lambda name, _own: endpoints.urls[name],
+        cloud.forget,
+    )
 
 
 def open_cloud(root: Path, settings: Settings, say: Say, *, start: bool) -> Cloud:
@@ -104,91 +103,61 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     """The embedded cloud of the project at `root`; nothing is started yet."""
     environments = (
         *(
-            _local_environment(settings, name, region)
+            _local_environment(settings, name, site)
             for name in ENVIRONMENTS
-            for region in regions_of(settings, name)
+            for wave in sites_of(settings, name)
+            for site in wave
         ),
         _local_baseline(settings),
     )
     spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
 
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
-        client = _local_aws(endpoints).client("cloudformation")
-        if environment.name == BASELINE:
-            if settings.load.compares:
-                ensure_stack(client, _baseline_stack(settings), SystemClock())
+        if environment.name == BASELINE:  # a stack of staging's
             return
-        ensure_stack(client, _shared_stack(settings), SystemClock())
-        name = environment.environment
-        parameters = _environment_parameters(settings, name) | {
-            "DatabaseUrl": endpoints.database_urls[environment.name]
-        }
-        tags = {"onedigest:app": settings.app.name, "onedigest:environment": name}
-        request = StackRequest(stack_name(settings, name), environment_template(), parameters, tags)
-        client = _local_aws(endpoints, environment.region).client("cloudformation")
-        ensure_stack(client, request, SystemClock())
+        here = Clients.of(_local_aws(endpoints, environment.region).client)
+        there = in_region(settings, environment.region)
+        told = {"DatabaseUrl": endpoints.database_urls[environment.name]}
+        if environment.service:  # what all services share is the app's
+            _make(Provisioning(there, here, SystemClock(), lambda _line: None), [])
+        make = Provisioning(
+            there.of(environment.service),
+            here,
+            SystemClock(),
+            lambda _line: None,
+            secrets=lambda _environment: told,
+        )
+        _make(make, [environment.environment])
 
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
 
 
-def _shared_stack(settings: Settings) -> StackRequest:
-    """What all environments need; each makes sure of it, and an unchanged stack is left alone."""
-    parameters = {"App": settings.app.name, "TableName": table_name(settings)}
-    tags = {"onedigest:app": settings.app.name}
-    return StackRequest(stack_name(settings, "shared"), shared_template(), parameters, tags)
-
-
-def _baseline_stack(settings: Settings) -> StackRequest:
-    """The service beside staging's, which stands on staging's stack."""
-    own = {"ServiceName": baseline_service_name(settings), "ListenerPort": str(BASELINE_PORT)}
-    parameters = _parameters(settings, "staging") | own
-    tags = {"onedigest:app": settings.app.name, "onedigest:environment": BASELINE}
-    return StackRequest(stack_name(settings, BASELINE), baseline_template(), parameters, tags)
+def _local_secrets(endpoints: Endpoints) -> Callable[[str], Mapping[str, str]]:
+    return lambda environment: {"DatabaseUrl": endpoints.database_urls[environment]}
 
 
 def _local_baseline(settings: Settings) -> LocalEnvironment:
     """Its front is always there, so that a changed mind does not restart the cloud; its service only where wanted."""
-    stack = _baseline_stack(settings)
-    key = json.dumps([settings.load.compares, stack.parameters, stack.template], sort_keys=True)
-    return LocalEnvironment(BASELINE, settings.app.live, provision_key=key, beside="staging")
+    return LocalEnvironment(BASELINE, settings.app.live, provision_key="staging", beside="staging")
 
 
-def _local_environment(settings: Settings, name: str, region: str) -> LocalEnvironment:
-    shared = _shared_stack(settings)
-    made_of = [
-        _environment_parameters(settings, name),
-        environment_template(),
-        shared.parameters,
-        shared.template,
-    ]
-    key = json.dumps(made_of, sort_keys=True)
-    called = local_name(settings, name, region)
-    return LocalEnvironment(called, settings.app.live, provision_key=key, region=region, tag=name)
+def _local_environment(settings: Settings, name: str, site: Site) -> LocalEnvironment:
+    own = in_region(settings, site.region).of(site.service)
+    made_of = [shared_stack(settings), *stacks_of(own, name)]
+    key = json.dumps([[spec.request.parameters, spec.request.template] for spec in made_of], sort_keys=True)
+    called = local_name(settings, name, site.region, site.service)
+    return LocalEnvironment(
+        called, own.app.live, provision_key=key, region=site.region, tag=name, service=site.service
+    )
 
 
-def _environment_parameters(settings: Settings, environment: str) -> dict[str, str]:
-    """What the environment's stack is made with, except for secrets."""
-    compared = environment == "staging" and settings.load.compares
-    return {**_parameters(settings, environment), "BaselinePort": str(BASELINE_PORT if compared else 0)}
-
-
-def _parameters(settings: Settings, environment: str) -> dict[str, str]:
-    """What a service of the environment is made with."""
-    own: EnvironmentSettings = settings.environments[environment]
-    return {
-        "App": settings.app.name,
-        "Environment": environment,
-        "ClusterName": cluster_name(settings, environment),
-        "ServiceName": service_name(settings, environment),
-        "ContainerName": own.container,
-        "ContainerPort": str(settings.app.port),
-        "BootstrapImage": f"{settings.repository}:none",
-        "Cpu": str(own.cpu),
-        "Memory": str(own.memory),
-        "HealthCheckPath": settings.app.live,
-        "HealthCheckGracePeriod": str(int(own.health_grace)),
-        "DeregistrationDelay": str(int(own.deregistration_delay)),
-    }
+def _make(make: Provisioning, environments: list[str]) -> None:
+    plan = make.plan(environments)
+    if plan.reasons:
+        raise StuckError(
+            "\n".join(reason.text for reason in plan.reasons), hint=plan.reasons[0].remedy or "see above"
+        )
+    make.apply(plan)
 
 
 def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:
@@ -238,7 +207,7 @@ def _open_local(settings: Settings, cloud: LocalCloud, say: Say, *, start: bool)
         registry=endpoints.registry,
         login=lambda: None,
         logins=lambda _host: None,
-        url=lambda environment, region: urls[local_name(settings, environment, region)],
+        url=lambda *where: urls[local_name(settings, *where)],
         settled=cloud.record,
         images=_images(say),
         inside=lambda url: inside.get(url, url),
@@ -257,26 +226,36 @@ def _local_aws(endpoints: Endpoints, region: str = "") -> Aws:
     )
 
 
+def _address(settings: Settings, environment: str, region: str, service: str) -> str:
+    """The key that names a front's address."""
+    several = len(regions_of(settings, environment)) > 1
+    if service:
+        return f'services.{service}.urls."{environment}{f"/{region}" if several else ""}"'
+    return f"environments.{environment}.{f'urls.{region}' if several else 'url'}"
+
+
 def _open_aws(settings: Settings, say: Say) -> Cloud:
     access = Access(settings.cloud.region, profile=settings.cloud.profile)
     aws = Aws(access)
     say(f"cloud: aws – {aws.who()} in {settings.cloud.region}")
     reach = Reach(settings, aws, access)
 
-    def url(environment: str, region: str) -> str:
+    def url(environment: str, region: str, service: str) -> str:
         if environment == BASELINE:
-            return settings.environments.staging.baseline.url or beside(url("staging", region), region)
-        own = settings.environments[environment].url_in(region)
+            return settings.environments.staging.baseline.url or beside(url("staging", region, ""), region)
+        own = settings.of(service).environments[environment].url_in(region)
         client = reach.aws(environment, region).client
         outputs = (
-            stack_outputs(client("cloudformation"), stack_name(settings, environment)) if not own else None
+            stack_outputs(client("cloudformation"), stack_name(settings.of(service), environment))
+            if not own
+            else None
         )
         found = own or (outputs or {}).get("LoadBalancerUrl", "")
         if not found:
-            several = len(regions_of(settings, environment)) > 1
             raise ConfigurationError(
-                f"no address of {environment}'s load balancer in {region}",
-                hint=f"set environments.{environment}.{f'urls.{region}' if several else 'url'} in pipeline.toml",
+                f"no address of {environment}'s load balancer in {region}"
+                + f", service {service}" * bool(service),
+                hint=f"set {_address(settings, environment, region, service)} in pipeline.toml",
             )
         return found
 

@@ -16,7 +16,7 @@ from pipeline.model.sides import Sides
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Held, LoadGenerator, Plan, Progress, Source, StageResult
 from pipeline.rollout import RolloutOutcome, RolloutResult
-from stages.deployment import Deployed, Environment
+from stages.deployment import Deployed, LoadTarget
 from stages.files import hash_parts, hash_program
 from stages.side_by_side import LoadPlan, Measured, Opponent, SideBySide
 
@@ -33,7 +33,7 @@ class StagingStage:
     rehearsed. `keep` puts what was measured side by side beside the image.
     """
 
-    target: Environment
+    target: LoadTarget
     load: LoadPlan
     generator: LoadGenerator
     rehearse: Callable[[], ImageRef | None] | None = None

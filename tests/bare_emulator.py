@@ -46,14 +46,14 @@ def bare_emulator(folder: Path) -> Iterator[int]:
             [sys.executable, "-m", "ministack"], cwd=folder, env=env, stdout=log, stderr=log
         )
     try:
-        _wait_for(port, process, folder / "log")
+        wait_for(port, process, folder / "log")
         yield port
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(600):
         try:

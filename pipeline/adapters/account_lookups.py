@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from pipeline.adapters.aws_errors import aws_errors
 from pipeline.errors import UndecidedError
+from pipeline.model.repository import Repository
 from pipeline.model.surroundings import Permission, Role, Running, Secret
 
 _PAGE = 100
@@ -123,6 +124,27 @@ def log_group(logs: Any, name: str) -> str | None:
         answer = logs.describe_log_groups(logGroupNamePrefix=name)
     names = [str(group["logGroupName"]) for group in answer.get("logGroups", ())]
     return name if name in names else None
+
+
+def repository(ecr: Any, name: str) -> Repository | None:
+    """A repository of ECR with its lifecycle rules."""
+    with aws_errors(f"ecr:DescribeRepositories {name}"):
+        try:
+            found = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
+        except ecr.exceptions.RepositoryNotFoundException:
+            return None
+    with aws_errors(f"ecr:GetLifecyclePolicy {name}"):
+        try:
+            policy = json.loads(ecr.get_lifecycle_policy(repositoryName=name)["lifecyclePolicyText"])
+        except ecr.exceptions.LifecyclePolicyNotFoundException:
+            policy = {}
+    excluded = found.get("imageTagMutabilityExclusionFilters") or ()
+    return Repository(
+        name,
+        str(found.get("imageTagMutability", "MUTABLE")),
+        tuple(str(one.get("filter", "")) for one in excluded),
+        tuple(policy.get("rules") or ()),
+    )
 
 
 def alarms(cloudwatch: Any, names: Sequence[str]) -> Mapping[str, str | None]:

@@ -64,10 +64,11 @@ class LocalCloud:
         self._process = EmulatorProcess(self._state, self._id)
         self._record = Record(self._state)
 
-    def up(self) -> Endpoints:
+    def up(self, *, populate: bool = True) -> Endpoints:
         """Starts what is not up, repairs what is broken, restores what the environments ran, and says what it did.
 
-        Idempotent; under half a second when all is up. Raises UnavailableError when Docker does not answer,
+        Idempotent; under half a second when all is up. `populate` False: the parts alone, the environments are left as
+        they are. Raises UnavailableError when Docker does not answer,
         a recorded port is taken, or a part does not come up (with its last log lines).
         """
         with self._lock(), engine_errors():
@@ -78,7 +79,8 @@ class LocalCloud:
             starting.containers(ports, known, self._images)
             identity = starting.emulator(self._process, ports)
             endpoints = self._endpoints(ports, known)
-            self._populate(identity, endpoints)
+            if populate:
+                self._populate(identity, endpoints)
         return endpoints
 
     def endpoints(self) -> Endpoints | None:
@@ -121,6 +123,12 @@ class LocalCloud:
                     self._say(f"deleting {entry}")
                     _delete(entry)
             self._say("deleted the databases")
+
+    def forget(self, environment: str) -> None:
+        """The environment's stack is gone: `up` makes it anew, and brings nothing back in it."""
+        with self._lock():
+            self._record.drop(environment)
+            Progress.drop(self._state, environment)
 
     def record(self, desired: Desired) -> None:
         """Keeps what an environment runs now, so that `up` brings it back. Call it after each good rollout."""

@@ -27,6 +27,16 @@ class Progress:
             return cls(boot)
         return kept if kept.boot == boot else cls(boot)
 
+    @staticmethod
+    def drop(state: Path, environment: str) -> None:
+        """The environment is no longer provisioned, in whichever emulator it was."""
+        try:
+            kept = Progress(**json.loads((state / "progress.json").read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return
+        if kept.provisioned.pop(environment, None) is not None:
+            kept.save(state)
+
     def save(self, state: Path) -> None:
         """Writes what `load` reads."""
         replace_text(state / "progress.json", json.dumps(asdict(self), indent=1))

@@ -34,6 +34,10 @@ class Record:
         """Replaces the environment's record, whole or not at all."""
         replace_text(self._file(desired.environment), json.dumps(asdict(desired), indent=1, default=str))
 
+    def drop(self, environment: str) -> None:
+        """Nothing is to be brought back there."""
+        self._file(environment).unlink(missing_ok=True)
+
     def of(self, environment: str) -> Desired | None:
         """The environment's record. An unreadable one counts as none: what runs is then said to be unknown."""
         try:

@@ -25,6 +25,9 @@ from pipeline.model.surroundings import (
     references,
 )
 
+_SLOW_HEALTH, _SLOW_DRAINING, _SHORTEST = 30.0, 60.0, 10.0
+"""Seconds beyond, and below, which something is said about a target group's times."""
+
 _T = TypeVar("_T")
 
 ECS_TASKS = "ecs-tasks.amazonaws.com"
@@ -173,8 +176,10 @@ def health(intent: Intent, seen: Surroundings) -> Iterable[Finding]:
     for arn, found in _answers(intent.asked.target_groups, seen.target_groups):
         if isinstance(found, TargetGroup):
             total = found.interval * found.threshold
+            slow = total > _SLOW_HEALTH
+            advice = "; 5 s × 2 is enough for most (aws elbv2 modify-target-group)" if slow else ""
             yield ok(
-                f"healthy after {found.threshold} good answers {found.interval:.0f} s apart: {total:.0f} s"
+                f"healthy after {found.threshold} good answers {found.interval:.0f} s apart: {total:.0f} s{advice}"
             )
         else:
             yield skip(f"{_name(arn)} was not seen")
@@ -186,9 +191,20 @@ def draining(intent: Intent, seen: Surroundings) -> Iterable[Finding]:
     stop = max((int(entry.get("stopTimeout") or 30) for entry in containers), default=30)
     for arn, found in _answers(intent.asked.target_groups, seen.target_groups):
         if isinstance(found, TargetGroup):
-            yield ok(f"deregistration delay {found.delay:.0f} s, then up to {stop} s to stop")
+            yield ok(
+                f"deregistration delay {found.delay:.0f} s, then up to {stop} s to stop{_advice(found.delay, stop)}"
+            )
         else:
             yield skip(f"{_name(arn)} was not seen")
+
+
+def _advice(delay: float, stop: int) -> str:
+    """What would make a task leave sooner, or safer."""
+    if delay > _SLOW_DRAINING:
+        return "; a little more than the slowest request is enough (aws elbv2 modify-target-group-attributes)"
+    if delay < _SHORTEST and stop < _SHORTEST:
+        return "; requests that take longer than both are cut: raise one of them"
+    return ""
 
 
 def alarms(intent: Intent, seen: Surroundings) -> Iterable[Finding]:

@@ -133,7 +133,8 @@ def test_a_task_that_raises_counts_as_a_failed_request(tmp_path: Path) -> None:
         summary = locust(write(tmp_path / "root", body)).run(
             shape(duration=1), target.url, tmp_path / "run", RecordedProgress()
         )
-    assert summary.total.failures == pytest.approx(summary.total.requests / 2, abs=2)
+    # Up to one a user was under way when measuring ended.
+    assert summary.total.failures == pytest.approx(summary.total.requests / 2, abs=8)
     assert any("raised KeyError: 'id'" in message for message in summary.errors)
 
 

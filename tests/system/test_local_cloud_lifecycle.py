@@ -196,7 +196,11 @@ def test_a_changed_stack_leaves_the_running_revision_alone(local_cloud: CloudInH
     image = local_cloud.serving("prod", GOOD, 2)
     client = local_cloud.client("cloudformation")
     before = local_cloud.service("prod")["taskDefinition"]
-    wanted = parameters(local_cloud.endpoints, "prod") | {"StopTimeout": "4", "HealthCheckGracePeriod": "4"}
+    wanted = parameters(local_cloud.endpoints, "prod") | {
+        "StopTimeout": "4",
+        "HealthCheckGracePeriod": "4",
+        "RunningDefinition": before,
+    }
 
     result = ensure_stack(client, StackRequest(f"{APP}-prod", environment_template(), wanted), SystemClock())
 

@@ -7,6 +7,7 @@ import pytest
 from pipeline import config
 from pipeline.errors import ConfigurationError, ExitCode
 from pipeline.model.policy import parse_duration
+from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.strategy import Kind, Strategy
 
 SMALL = """
@@ -284,6 +285,14 @@ def test_the_shape_of_the_load_is_as_told_and_percentiles_are_in_order() -> None
     assert (told.shape.users, told.shape.processes, told.shape.arrivals) == (9, 3, 50.0)
     assert not told.compares
     assert told.relative.percentiles == ("p50", "p99")
+
+
+def test_the_rules_of_a_comparison_are_the_told_ones() -> None:
+    rules = config.parse(SMALL + '[load]\nevery = "4s"\nerrors = { exclude = 0.05 }').load.rules
+    assert (rules.every, rules.exclude_errors, rules.min_duration) == (4.0, 0.05, 16.0)
+    assert rules == RelativeRules(every=4.0, exclude_errors=0.05), (
+        "defaults are those of the rules themselves"
+    )
 
 
 def workers(text: str) -> config.Settings:

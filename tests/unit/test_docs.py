@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import types
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from pydantic.fields import FieldInfo
 
 from pipeline.cli import COMMANDS, group
 from pipeline.commands.reporting import describe
-from pipeline.config import Settings
+from pipeline.config import Settings, load
 from pipeline.errors import ExitCode
 from pipeline.model.policy import parse_duration
 from pipeline.model.run import RunReport
+from pipeline.stacks import policies
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -194,6 +196,15 @@ def test_the_examples_in_the_documentation_are_right() -> None:
     assert examples
     for text in examples:
         assert parse(text).app.name
+
+
+# -- permissions ------------------------------------------------------------------------------------------------------
+
+
+def test_the_policies_in_the_documentation_are_the_printed_ones() -> None:
+    told = re.search(r"```json\n(.*?)```", (DOCS / "reference" / "iam.md").read_text("utf-8"), re.DOTALL)
+    assert told
+    assert json.loads(told[1]) == policies(load(ROOT), ("staging", "prod"))
 
 
 # -- all pages --------------------------------------------------------------------------------------------------------

@@ -12,13 +12,17 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from pipeline.adapters.ecs import EcsService
+from pipeline.adapters.ecs_load import EcsLoad
 from pipeline.adapters.load_frames import Message, lines_of
 from pipeline.adapters.load_log import ShardLines, TaskLog, TaskStory
+from pipeline.adapters.load_orders import Orders
 from pipeline.adapters.load_tasks import Detachment, LoadTasks, Task
 from pipeline.errors import CredentialError, UnavailableError, UndecidedError
 from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.load import LoadShape
 from pipeline.model.load_definition import LoadSize, load_definition
 from tests.fakes.clock import FakeClock
+from tests.fakes.load import RecordedProgress
 
 KEY = {"region_name": "eu-west-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
 ACCOUNT = "arn:aws:ecs:eu-west-1:123456789012"
@@ -312,3 +316,85 @@ def test_pages_are_read_to_the_end_even_past_an_empty_one(aws: Stubbed) -> None:
     aws.logged(token="4")
     assert log.lines() == ["three"]
     aws.done()
+
+
+# -- the whole load -------------------------------------------------------------------------------------------------
+
+
+READY = {"shard": 0, "line": json.dumps({"kind": "ready", "shard": 0})}
+SHAPE = LoadShape(Path("journey.py"), users=2, spawn_rate=2.0, warmup=1.0, duration=5.0)
+
+
+def load(aws: Stubbed) -> EcsLoad:
+    """One task, which was told to be ready within ten seconds."""
+    given: list[str] = []
+    orders = Orders(dict, lambda: 1000.0, given.append)
+    return EcsLoad(
+        aws.tasks,
+        1,
+        lambda _say: IMAGE,
+        orders,
+        lambda url: url,
+        lambda _path: None,
+        aws.clock,
+        start_timeout=10.0,
+    )
+
+
+def run(aws: Stubbed, tmp_path: Path) -> str:
+    """Why there was no result. The answers must be laid out up to that point."""
+    with pytest.raises(UndecidedError) as caught:
+        load(aws).run(SHAPE, "http://staging.test", tmp_path, RecordedProgress())
+    return caught.value.message
+
+
+@pytest.mark.parametrize("offset", [0.7, -3.0])
+def test_a_clock_that_is_off_by_more_than_a_block_is_no_result(
+    aws: Stubbed, tmp_path: Path, offset: float
+) -> None:
+    aws.prepared()
+    aws.runs("aaa")
+    aws.states(aaa={"lastStatus": "RUNNING"})
+    aws.logged(*sent(READY, {"clock": offset, "within": 0.1}))
+    aws.logged()
+    aws.stops(f"{ACCOUNT}:task/aaa")
+    message = run(aws, tmp_path)
+    assert f"task 1 of 1 (aaa): its clock is off by {offset:+.2f} s (± 0.10 s)" in message
+    aws.done()
+
+
+def test_a_line_that_is_missing_is_no_result_and_is_named(aws: Stubbed, tmp_path: Path) -> None:
+    aws.prepared()
+    aws.runs("aaa")
+    aws.states(aaa={"lastStatus": "RUNNING"})
+    # Off by less than a block and what it may be wrong by: it begins. Of what follows the third line is not there.
+    aws.logged(*sent(READY, {"clock": 0.55, "within": 0.1}), *sent({"done": [0]}, first=4))
+    aws.logged()
+    for _ in range(20):
+        aws.states(aaa={"lastStatus": "STOPPED", "stoppedReason": "gone"})
+        aws.logs.add_response("get_log_events", {"events": [], "nextForwardToken": "end"})
+    aws.logs.add_response("get_log_events", {"events": [], "nextForwardToken": "end"})
+    message = run(aws, tmp_path)
+    assert "task 1 of 1 (aaa): line 3 of what it tells is missing; it is STOPPED: gone" in message
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ([], "it was not ready within 10 s"),
+        (["no answer to whether there is an order"], "it does not reach where orders come from within 10 s"),
+        (sent({"clock": 0.0, "within": 0.1}), "it was not ready within 10 s"),
+    ],
+)
+def test_a_task_that_is_late_is_told_with_what_it_lacks(
+    aws: Stubbed, tmp_path: Path, lines: list[str], text: str
+) -> None:
+    aws.prepared()
+    aws.runs("aaa")
+    aws.logged(*lines)
+    for _ in range(40):
+        aws.logged()
+    for _ in range(6):
+        aws.states(aaa={"lastStatus": "RUNNING"})
+    aws.stops(f"{ACCOUNT}:task/aaa")
+    assert f"task 1 of 1 (aaa): {text}; it is RUNNING" in run(aws, tmp_path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,19 +11,32 @@ from botocore.stub import ANY, Stubber
 
 from pipeline.adapters.stack import (
     StackRequest,
+    Stacks,
     ensure_stack,
     environment_template,
     first_failure,
-    shared_template,
     stack_outputs,
+    template,
 )
-from pipeline.errors import StuckError, UnavailableError
+from pipeline.adapters.template_file import parsed
+from pipeline.errors import BusyError, StuckError, UnavailableError
+from pipeline.model.stack_plan import Action, ResourceChange, StackPlan
 from tests.fakes.clock import FakeClock
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 REQUEST = StackRequest(
     "shop-prod", "Resources: {}", {"DatabaseUrl": "postgresql://u:hunter2@h/d"}, {"a": "b"}
 )
+CHANGE = {
+    "Type": "Resource",
+    "ResourceChange": {
+        "Action": "Modify",
+        "LogicalResourceId": "Service",
+        "PhysicalResourceId": "arn:aws:ecs:eu-west-1:1:service/shop-prod/shop",
+        "ResourceType": "AWS::ECS::Service",
+        "Replacement": "False",
+    },
+}
 CHANGE_SET = "arn:aws:cloudformation:eu-west-1:1:changeSet/x/1"
 
 
@@ -64,7 +78,7 @@ def propose(api: Stubber, kind: str, status: str, reason: str = "", *, changes: 
     seen: dict[str, Any] = {
         "Status": status,
         "StatusReason": reason,
-        "Changes": [{"Type": "Resource"}] if changes else [],
+        "Changes": [CHANGE] if changes else [],
     }
     api.add_response("describe_change_set", seen, {"ChangeSetName": CHANGE_SET})
 
@@ -85,7 +99,7 @@ def event(resource: str, status: str, reason: str) -> dict[str, Any]:
 def test_a_stack_that_is_not_there_is_created_and_its_outputs_come_back(client: Any, api: Stubber) -> None:
     missing(api)
     propose(api, "CREATE", "CREATE_COMPLETE")
-    api.add_response("execute_change_set", {}, {"ChangeSetName": CHANGE_SET})
+    api.add_response("execute_change_set", {}, {"ChangeSetName": CHANGE_SET, "ClientRequestToken": ANY})
     api.add_response("describe_stacks", stack("CREATE_IN_PROGRESS"))
     api.add_response(
         "describe_stacks",
@@ -123,7 +137,7 @@ def test_a_failed_update_names_the_first_resource_that_failed_and_not_those_canc
 ) -> None:
     api.add_response("describe_stacks", stack("CREATE_COMPLETE"))
     propose(api, "UPDATE", "CREATE_COMPLETE")
-    api.add_response("execute_change_set", {}, {"ChangeSetName": CHANGE_SET})
+    api.add_response("execute_change_set", {}, {"ChangeSetName": CHANGE_SET, "ClientRequestToken": ANY})
     api.add_response("describe_stacks", stack("UPDATE_ROLLBACK_COMPLETE"))
     events = [
         event("Listener", "UPDATE_FAILED", "Resource update cancelled"),
@@ -138,19 +152,68 @@ def test_a_failed_update_names_the_first_resource_that_failed_and_not_those_canc
     assert "previous state is back" in caught.value.hint
 
 
-def test_a_stack_that_was_never_whole_is_not_updated_and_the_way_out_is_named(
-    client: Any, api: Stubber
-) -> None:
+def test_what_was_never_whole_and_is_not_ours_is_left_to_its_owner(client: Any, api: Stubber) -> None:
     api.add_response("describe_stacks", stack("ROLLBACK_COMPLETE"))
-    api.add_response(
-        "describe_stack_events", {"StackEvents": [event("Vpc", "CREATE_FAILED", "limit reached")]}
-    )
 
     with pytest.raises(StuckError) as caught:
         ensure_stack(client, REQUEST, FakeClock())
 
-    assert "Vpc" in caught.value.message
+    assert "no tag onedigest:app" in caught.value.message
     assert "delete-stack --stack-name shop-prod" in caught.value.hint
+
+
+def test_what_was_never_whole_and_is_ours_is_deleted_and_made_anew_which_is_said(
+    client: Any, api: Stubber
+) -> None:
+    ours = stack("ROLLBACK_COMPLETE", Tags=[{"Key": "onedigest:app", "Value": "shop"}])
+    api.add_response("describe_stacks", ours)
+    api.add_response("describe_stacks", ours)
+    api.add_response("delete_stack", {}, {"StackName": "shop-prod", "ClientRequestToken": ANY})
+    missing(api)
+    propose(api, "CREATE", "CREATE_COMPLETE")
+    api.add_response("execute_change_set", {}, {"ChangeSetName": CHANGE_SET, "ClientRequestToken": ANY})
+    api.add_response("describe_stacks", stack("CREATE_COMPLETE"))
+    said: list[str] = []
+
+    assert Stacks(client, FakeClock(), said.append).ensure(REQUEST).changed
+
+    assert said == ["stack shop-prod is ROLLBACK_COMPLETE, it was never whole: deleted, and made anew"]
+
+
+def test_a_stack_whose_update_could_not_be_put_back_needs_a_person(client: Any, api: Stubber) -> None:
+    api.add_response("describe_stacks", stack("UPDATE_ROLLBACK_FAILED"))
+    api.add_response("describe_stack_events", {"StackEvents": [event("Role", "UPDATE_FAILED", "denied")]})
+
+    with pytest.raises(StuckError) as caught:
+        ensure_stack(client, REQUEST, FakeClock())
+
+    assert "continue-update-rollback --stack-name shop-prod" in caught.value.hint
+    assert caught.value.exit_code == 6
+
+
+def test_who_is_overtaken_waits_for_the_other_and_looks_again(client: Any, api: Stubber) -> None:
+    api.add_response("describe_stacks", stack("CREATE_COMPLETE"))
+    propose(api, "UPDATE", "CREATE_COMPLETE")
+    api.add_client_error("execute_change_set", "InvalidChangeSetStatus", "It is OBSOLETE")
+    api.add_response("describe_stacks", stack("UPDATE_IN_PROGRESS"))
+    api.add_response("describe_stacks", stack("UPDATE_COMPLETE"))
+    propose(api, "UPDATE", "FAILED", "The submitted information didn't contain changes.", changes=False)
+    api.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
+    said: list[str] = []
+
+    assert not Stacks(client, FakeClock(), said.append).ensure(REQUEST).changed
+
+    assert said == ["stack shop-prod is UPDATE_IN_PROGRESS: waiting until that is over"]
+
+
+def test_what_was_not_shown_is_not_done(client: Any, api: Stubber) -> None:
+    api.add_response("describe_stacks", stack("CREATE_COMPLETE"))
+    propose(api, "UPDATE", "CREATE_COMPLETE")
+    api.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
+    shown = StackPlan("shop-prod", (ResourceChange(Action.CHANGE, "Alarm", "AWS::CloudWatch::Alarm"),))
+
+    with pytest.raises(BusyError, match=r"would change service service/shop-prod/shop"):
+        Stacks(client, FakeClock()).ensure(REQUEST, shown)
 
 
 def test_a_change_set_that_fails_for_a_reason_is_an_error_and_is_removed(client: Any, api: Stubber) -> None:
@@ -169,7 +232,7 @@ def test_a_stack_that_does_not_come_to_rest_in_time_is_unavailable_not_failed(
     api.add_response("describe_stacks", stack("UPDATE_IN_PROGRESS"))
 
     with pytest.raises(UnavailableError, match="time was up"):
-        ensure_stack(client, REQUEST, FakeClock(), timeout=0.4)
+        ensure_stack(client, REQUEST, FakeClock(), timeout=0.3)
 
 
 def test_a_refused_credential_is_unavailable(client: Any, api: Stubber) -> None:
@@ -220,18 +283,38 @@ def test_the_secret_is_a_parameter_that_cloudformation_does_not_echo() -> None:
     assert "NoEcho: true" in parameter
 
 
-def test_the_service_is_not_tied_to_the_bootstrap_revision() -> None:
-    """A changed template would put the bootstrap image back into a running service."""
-    assert "TaskDefinition: !Ref TaskDefinition" not in environment_template()
-    assert "Family: !Sub" in environment_template()
+@pytest.mark.parametrize("name", ["environment", "baseline"])
+def test_a_service_is_told_what_it_runs_and_no_count_once_something_was_rolled_out(name: str) -> None:
+    service = parsed(template(name))["Resources"]["Service"]["Properties"]
+
+    assert service["TaskDefinition"] == {
+        "Fn::If": ["First", {"Ref": "TaskDefinition"}, {"Ref": "RunningDefinition"}]
+    }
+    assert service["DesiredCount"] == {"Fn::If": ["First", 0, {"Ref": "AWS::NoValue"}]}
 
 
 def test_tags_of_the_repository_cannot_be_moved() -> None:
-    assert "ImageTagMutability: IMMUTABLE" in shared_template()
+    assert "ImageTagMutability: IMMUTABLE" in template("shared")
 
 
-def test_the_table_outlives_its_stack_and_can_be_set_back() -> None:
-    table = shared_template().split("  Table:\n", 1)[1].split("\nOutputs:", 1)[0]
-    assert "DeletionPolicy: Retain" in table
-    assert "UpdateReplacePolicy: Retain" in table
-    assert "PointInTimeRecoveryEnabled: true" in table
+def test_images_that_have_a_tag_never_expire() -> None:
+    repository = parsed(template("shared"))["Resources"]["ImageRepository"]["Properties"]
+    policy = repository["LifecyclePolicy"]["LifecyclePolicyText"]["Fn::Sub"]
+
+    assert [
+        rule["selection"]["tagStatus"]
+        for rule in json.loads(policy.replace("${UntaggedDays}", "14"))["rules"]
+    ] == ["untagged"]
+
+
+@pytest.mark.parametrize("resource", ["ImageRepository", "StateTable"])
+def test_repository_and_table_outlive_their_stack(resource: str) -> None:
+    told = parsed(template("shared"))["Resources"][resource]
+
+    assert (told["DeletionPolicy"], told["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_the_table_can_be_set_back() -> None:
+    table = parsed(template("shared"))["Resources"]["StateTable"]["Properties"]
+
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}

@@ -260,6 +260,37 @@ def test_one_of_two_load_balancers_without_a_listener_is_ng() -> None:
     assert "green" in check.text
 
 
+@pytest.mark.parametrize(
+    ("name", "group", "advice"),
+    [
+        ("health check", FORWARDED, ""),
+        ("health check", replace(FORWARDED, interval=30.0, threshold=5), "5 s × 2 is enough"),
+        ("draining", FORWARDED, ""),
+        ("draining", replace(FORWARDED, delay=300.0), "a little more than the slowest request is enough"),
+    ],
+)
+def test_a_target_group_that_takes_long_is_told_what_is_enough(
+    name: str, group: TargetGroup, advice: str
+) -> None:
+    check = found(name, replace(FINE, target_groups={GROUP: group}))
+
+    assert check.state is State.OK
+    assert advice in check.text
+    assert ("enough" in check.text) is bool(advice)
+
+
+def test_a_task_that_is_given_no_time_to_leave_is_told() -> None:
+    quick = {
+        **DEFINITION,
+        "containerDefinitions": [{**DEFINITION["containerDefinitions"][0], "stopTimeout": 2}],
+    }
+    groups = {GROUP: replace(FORWARDED, delay=1.0)}
+
+    check = found("draining", replace(FINE, target_groups=groups), definition=quick)
+
+    assert "requests that take longer than both are cut" in check.text
+
+
 def test_a_service_without_a_load_balancer_needs_none() -> None:
     service = raw(loadBalancers=[])
     assert {found(name, service=service).state for name in ("target group", "listener", "draining")} == {

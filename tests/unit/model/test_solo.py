@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.model.histogram import Histogram
-from pipeline.model.load import EndpointSummary, GeneratorHealth, LoadSummary
+from pipeline.model.load import EndpointSummary, GeneratorHealth, LoadSummary, Second
 from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.solo import Solo, conclude_solo, judge_solo
 from pipeline.model.verdict import Outcome
@@ -43,6 +43,25 @@ def test_more_than_one_and_a_half_times_the_median_or_twice_the_tail_is_suspicio
     p50: float, p95: float, suspicious: bool
 ) -> None:
     assert judged(p50, p95).suspicious is suspicious
+
+
+@pytest.mark.parametrize(
+    ("seconds", "suspicious"),
+    [
+        ([45.0] * 10, True),
+        ([20.0] * 6 + [300.0] * 4, False),
+        ([300.0] * 3, True),
+        ([20.0] * 3 + [None, None], True),
+    ],
+    ids=["throughout", "a burst of four seconds", "too few seconds to tell", "some without an answer"],
+)
+def test_a_tail_must_be_slow_in_most_of_the_seconds(seconds: list[float | None], *, suspicious: bool) -> None:
+    def with_seconds(told: list[float | None], summary: LoadSummary) -> LoadSummary:
+        series = [Second(float(at), 100, 0, 5, p95) for at, p95 in enumerate(told)]
+        return replace(summary, series=series)
+
+    candidate = with_seconds(seconds, alone(11, 45))
+    assert judge_solo(candidate, with_seconds([20.0] * 10, alone(10, 20)), RULES).suspicious is suspicious
 
 
 def test_less_than_a_millisecond_is_never_suspicious() -> None:

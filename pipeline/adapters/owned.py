@@ -1,0 +1,78 @@
+"""Whose a resource is, by its tags; and what a service runs now. None stands for: there is none of this name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.adapters.aws_errors import aws_errors
+
+Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveService:
+    """A service of ECS as it is: its task definition's ARN, and how many tasks are wanted and run or start."""
+
+    definition: str
+    desired: int
+    tasks: int
+
+
+def repository_tags(ecr: Any, name: str) -> Tags | None:
+    """The tags of a repository in ECR."""
+    with aws_errors(f"ecr:DescribeRepositories {name}"):
+        try:
+            found = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
+        except ecr.exceptions.RepositoryNotFoundException:
+            return None
+        return _tags(ecr.list_tags_for_resource(resourceArn=found["repositoryArn"])["tags"])
+
+
+def table_tags(dynamodb: Any, name: str) -> Tags | None:
+    """The tags of a table in DynamoDB."""
+    with aws_errors(f"dynamodb:DescribeTable {name}"):
+        try:
+            found = dynamodb.describe_table(TableName=name)["Table"]
+        except dynamodb.exceptions.ResourceNotFoundException:
+            return None
+        if found.get("TableStatus") == "DELETING":
+            return None
+        return _tags(dynamodb.list_tags_of_resource(ResourceArn=found["TableArn"])["Tags"])
+
+
+def secret_tags(secrets: Any, name: str) -> Tags | None:
+    """The tags of a secret in Secrets Manager."""
+    with aws_errors(f"secretsmanager:DescribeSecret {name}"):
+        try:
+            return _tags(secrets.describe_secret(SecretId=name).get("Tags") or ())
+        except secrets.exceptions.ResourceNotFoundException:
+            return None
+
+
+def live_service(ecs: Any, cluster: str, service: str) -> LiveService | None:
+    """What ECS is told to run, by the service's own word."""
+    with aws_errors(f"ecs:DescribeServices {cluster}/{service}"):
+        try:
+            found = ecs.describe_services(cluster=cluster, services=[service])["services"]
+        except ecs.exceptions.ClusterNotFoundException:
+            return None
+    live = next((one for one in found if one.get("status") != "INACTIVE"), None)
+    if live is None:
+        return None
+    tasks = int(live.get("runningCount", 0)) + int(live.get("pendingCount", 0))
+    return LiveService(str(live["taskDefinition"]), int(live["desiredCount"]), tasks)
+
+
+def _tags(listed: Any) -> Tags:
+    return {str(tag["Key"]): str(tag["Value"]) for tag in listed}
+
+
+def secret_names(secrets: Any, prefix: str) -> Iterator[tuple[str, Tags]]:
+    """The secrets whose names begin so, with their tags; those that are being deleted are left out."""
+    with aws_errors(f"secretsmanager:ListSecrets {prefix}"):
+        for page in secrets.get_paginator("list_secrets").paginate():
+            for one in page["SecretList"]:
+                if str(one["Name"]).startswith(prefix) and not one.get("DeletedDate"):
+                    yield str(one["Name"]), _tags(one.get("Tags") or ())

@@ -1,0 +1,223 @@
+"""Clean-up of an app's environments, in the order in which things let go of each other; and what is left then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.adapters.inventory import Inventory, Names, log_groups
+from pipeline.adapters.owned import repository_tags, table_tags
+from pipeline.adapters.stack import Stacks
+from pipeline.adapters.taking_down import (
+    Services,
+    delete_log_group,
+    delete_repository,
+    delete_table,
+    image_count,
+)
+from pipeline.config import Settings
+from pipeline.errors import StuckError
+from pipeline.model.inventory import Found, Presence
+from pipeline.model.verdict import Reason
+from pipeline.ports import Clock, Say
+from pipeline.provisioning import Hold
+from pipeline.reach import ENVIRONMENTS
+from pipeline.stacks import (
+    APP_TAG,
+    BASELINE,
+    baseline_service_name,
+    cluster_name,
+    families,
+    is_adopted,
+    possible_stacks,
+    service_name,
+    shared_stack,
+    stack_name,
+    table_name,
+)
+
+Client = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupPlan:
+    """What a clean-up would take away. `last`: no other environment is left, so what they share goes as well.
+
+    `lost` says what cannot be had back, `notes` what stays, `reasons` why it may not be done.
+    """
+
+    environments: tuple[str, ...]
+    found: tuple[Found, ...]
+    last: bool
+    lost: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+class Dismantling:
+    """Clean-up in one account and region. The errors are those of `Stacks` and of the single steps."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        clock: Clock,
+        say: Say,
+        *,
+        hold: Hold,
+        gone: Callable[[str], None],
+    ) -> None:
+        """`hold` keeps rollouts away from an environment, `gone` is told when one is no more."""
+        self._settings = settings
+        self._client = client
+        self._clock = clock
+        self._say = say
+        self._hold = hold
+        self._gone = gone
+        self._stacks = Stacks(client("cloudformation"), clock, say)
+        self._services = Services(client("ecs"), clock)
+
+    def plan(self, environments: Sequence[str], *, keep_images: bool) -> CleanupPlan:
+        """What is there now, and what would be lost. Nothing is changed."""
+        reasons = [_adopted(name) for name in environments if is_adopted(self._settings, name)]
+        reasons += [
+            reason for name in environments for reason in self._foreign(possible_stacks(self._settings, name))
+        ]
+        others = [name for name in ENVIRONMENTS if name not in environments and self._in_use(name)]
+        if not others:
+            reasons += self._foreign([stack_name(self._settings, "shared")])
+        found = self.inventory(environments, last=not others, keep_images=keep_images)
+        notes = [f"{name} is still there: image repository, table and roles for CI stay" for name in others]
+        if self._settings.cloud.provider == "local":
+            notes.append(
+                "images and evidence of this machine stay in its registry: `local reset` deletes them"
+            )
+        lost = () if others else self._losses(found, keep_images=keep_images)
+        return CleanupPlan(tuple(environments), found, not others, lost, tuple(notes), tuple(reasons))
+
+    def apply(self, plan: CleanupPlan, *, keep_images: bool) -> tuple[Found, ...]:
+        """Takes it all away, and looks again: returns what is there then."""
+        for name in plan.environments:
+            with self._hold(name):
+                self._environment(name)
+            self._gone(name)
+        if plan.last:
+            self._shared(keep_images=keep_images)
+        return self.inventory(plan.environments, last=plan.last, keep_images=keep_images)
+
+    def inventory(
+        self, environments: Sequence[str], *, last: bool, keep_images: bool = False
+    ) -> tuple[Found, ...]:
+        """What is there of the environments, and, with `last`, of what they share."""
+        names = [
+            Names(name, cluster_name(self._settings, name), families(self._settings, name))
+            for name in environments
+        ]
+        without = (
+            frozenset({"application-autoscaling"})
+            if self._settings.cloud.provider == "local"
+            else frozenset()
+        )
+        inventory = Inventory(
+            self._client,
+            self._settings.app.name,
+            self._settings.repository,
+            table_name(self._settings),
+            names,
+            without,
+        )
+        wanted = {*environments, *([BASELINE] if "staging" in environments else [])}
+        seen = inventory.look()
+        here = [one for one in seen if last or one.environment in wanted or one.presence is Presence.UNKNOWN]
+        return tuple(_kept(one) if keep_images and one.kind == "repository" else one for one in here)
+
+    def _environment(self, name: str) -> None:
+        scaling = f"{stack_name(self._settings, name)}-autoscaling"
+        self._delete(scaling)
+        cluster = cluster_name(self._settings, name)
+        services = [service_name(self._settings, name)]
+        services += [baseline_service_name(self._settings)] if name == "staging" else []
+        for service in services:
+            if self._services.stop(cluster, service):
+                self._say(f"{name}: service {service} has no tasks any more")
+        if stopped := self._services.stop_tasks(cluster):
+            self._say(f"{name}: stopped {stopped} other tasks in cluster {cluster}")
+        for stack in reversed(possible_stacks(self._settings, name)):
+            self._delete(stack)
+        for family in families(self._settings, name):
+            if count := self._services.forget(family):
+                self._say(f"{name}: deregistered {count} revisions of {family}")
+        self._log_groups(name)
+
+    def _log_groups(self, name: str) -> None:
+        """Those that outlived the stack: Container Insights makes its own."""
+        for group in log_groups(
+            self._client("logs"), self._settings.app.name, name, cluster_name(self._settings, name)
+        ):
+            delete_log_group(self._client("logs"), group)
+            self._say(f"{name}: deleted log group {group}")
+
+    def _shared(self, *, keep_images: bool) -> None:
+        self._delete(stack_name(self._settings, "shared"))
+        app, ecr, dynamodb = self._settings.app.name, self._client("ecr"), self._client("dynamodb")
+        if not keep_images and (repository_tags(ecr, self._settings.repository) or {}).get(APP_TAG) == app:
+            count = delete_repository(ecr, self._settings.repository)
+            self._say(f"deleted {count} images, and repository {self._settings.repository}")
+        table = table_name(self._settings)
+        if (table_tags(dynamodb, table) or {}).get(APP_TAG) == app:
+            delete_table(dynamodb, table, self._clock)
+            self._say(f"deleted table {table}")
+
+    def _delete(self, stack: str) -> None:
+        if self._stacks.standing(stack) is None:
+            self._stacks.delete(stack)  # an empty one, left by a proposal, is none to people
+            return
+        self._say(f"stack {stack}: deleting it")
+        try:
+            self._stacks.delete(stack)
+        except StuckError:
+            self._say(f"stack {stack}: not all of it could be deleted yet; once more")
+            self._stacks.delete(stack)
+
+    def _foreign(self, stacks: Sequence[str]) -> list[Reason]:
+        found = [self._stacks.standing(stack) for stack in stacks]
+        return [
+            Reason(
+                f"stack {stack.name} has no tag {APP_TAG} = {self._settings.app.name}: it was not made by onedigest",
+                "delete it yourself, if it may go",
+            )
+            for stack in found
+            if stack is not None and stack.tags.get(APP_TAG) != self._settings.app.name
+        ]
+
+    def _in_use(self, name: str) -> bool:
+        """Whether the environment needs what all share: its stack is there, or it is adopted and has no stack."""
+        return (
+            is_adopted(self._settings, name)
+            or self._stacks.standing(stack_name(self._settings, name)) is not None
+        )
+
+    def _losses(self, found: Sequence[Found], *, keep_images: bool) -> tuple[str, ...]:
+        lost = []
+        if any(one.kind == "repository" for one in found) and not keep_images:
+            count = image_count(self._client("ecr"), self._settings.repository)
+            lost.append(f"{count} images and records of evidence in repository {self._settings.repository}")
+        if any(one.kind == "table" for one in found):
+            lost.append(f"the deployment log in table {table_name(self._settings)}")
+        if shared_stack(self._settings).request.parameters["SigningKey"] == "yes":
+            lost.append(
+                "the signing key: KMS deletes it after 7 days, and what it signed can be checked no more"
+            )
+        return tuple(lost)
+
+
+def _adopted(name: str) -> Reason:
+    return Reason(
+        f"{name} is adopted: its cluster and service were not made by onedigest, which deletes nothing there",
+        f"leave {name} out of the command; delete what you made with the tool that made it",
+    )
+
+
+def _kept(found: Found) -> Found:
+    return replace(found, presence=Presence.KEPT, why="as asked for with --keep-images")

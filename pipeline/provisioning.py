@@ -1,0 +1,293 @@
+"""Set-up of an app's environments by CloudFormation: looked at first, then made, again and again with the same end.
+
+The service's image, task definition and number of tasks belong to rollouts. CloudFormation would send its own idea of
+them with any change of the service, and would put that back when an update fails. So a stack that touches its service
+is first told what ECS runs already, and nothing else; only then comes the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipeline.adapters import owned
+from pipeline.adapters.change_set import StackRequest
+from pipeline.adapters.stack import Stacks, Standing
+from pipeline.adapters.template_file import parsed
+from pipeline.config import Settings
+from pipeline.model.stack_plan import ResourceChange, StackPlan, losses
+from pipeline.model.template import resources_made
+from pipeline.model.verdict import Reason
+from pipeline.ports import Clock, Say
+from pipeline.stacks import (
+    APP_TAG,
+    RUNNING,
+    StackSpec,
+    database_secret,
+    is_adopted,
+    not_here,
+    possible_stacks,
+    shared_stack,
+    stack_name,
+    stacks_of,
+    table_name,
+)
+
+Hold = Callable[[str], AbstractContextManager[Any]]
+"""Holds an environment while its service is touched."""
+
+_SERVICE = "Service"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stack to make or to change, and what that means. `spec` None: it is removed, nobody asks for it any more."""
+
+    plan: StackPlan
+    spec: StackSpec | None = None
+    environment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupPlan:
+    """What a set-up would do, in order. `notes` say what it leaves alone, `reasons` why it may not be done."""
+
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything stands as it is asked for."""
+        return all(step.plan.empty for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A stack after its set-up: `did` is `created`, `changed`, `unchanged` or `removed`."""
+
+    name: str
+    environment: str
+    did: str
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """boto3's clients that set-up needs."""
+
+    cloudformation: Any
+    ecs: Any
+    ecr: Any
+    dynamodb: Any
+    secretsmanager: Any
+
+    @classmethod
+    def of(cls, client: Callable[[str], Any]) -> Clients:
+        """Out of what makes clients by name."""
+        return cls(*(client(name) for name in cls.__dataclass_fields__))
+
+
+class Provisioning:
+    """Set-up in one account and region. `secrets` gives an environment's further parameters, such as DatabaseUrl.
+
+    The errors are those of `Stacks`; UnavailableError where another API does not answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clients: Clients,
+        clock: Clock,
+        say: Say,
+        *,
+        hold: Hold = lambda _environment: nullcontext(),
+        secrets: Callable[[str], Mapping[str, str]] = lambda _environment: {},
+    ) -> None:
+        """`hold` keeps rollouts away while an environment's stacks are changed."""
+        self._settings = settings
+        self._clients = clients
+        self._say = say
+        self._hold = hold
+        self._secrets = secrets
+        self._stacks = Stacks(clients.cloudformation, clock, say)
+
+    def plan(self, environments: Sequence[str], *, accept_loss: bool = False) -> SetupPlan:
+        """What setting the environments up would do. Nothing is changed."""
+        ours = [name for name in environments if not is_adopted(self._settings, name)]
+        notes = [_adopted(self._settings, name) for name in environments if name not in ours]
+        specs, reasons = self._wanted(ours, notes)
+        steps = [self._surplus(name) for environment in ours for name in self._no_longer(environment)]
+        for spec in specs:
+            step, refused = self._looked_at(spec, notes)
+            steps += [step] if step else []
+            reasons += refused
+        if not accept_loss:
+            reasons += [loss.reason for loss in losses(step.plan for step in steps)]
+        return SetupPlan(tuple(steps), tuple(dict.fromkeys(notes)), tuple(reasons))
+
+    def apply(self, plan: SetupPlan) -> list[Made]:
+        """Does what the plan says, which must have no reasons against it. Each stack is made sure of, in order."""
+        return [self._applied(step) for step in plan.steps]
+
+    def _wanted(self, environments: Sequence[str], notes: list[str]) -> tuple[list[StackSpec], list[Reason]]:
+        shared, reasons = self._shared(notes)
+        specs = [shared]
+        for environment in environments:
+            notes += not_here(self._settings, environment)
+            specs += [self._filled(spec, notes) for spec in stacks_of(self._settings, environment)]
+        return specs, reasons
+
+    def _shared(self, notes: list[str]) -> tuple[StackSpec, list[Reason]]:
+        """What all share: a repository or table that is there already is taken over when it is ours, or left alone."""
+        spec, reasons = shared_stack(self._settings), list[Reason]()
+        told = {
+            "Repository": ("ImageRepository", self._settings.repository, self._settings.app.repository),
+            "Table": ("StateTable", table_name(self._settings), self._settings.cloud.table),
+        }
+        there = self._stacks.resources(spec.name)
+        for parameter, (logical, name, configured) in told.items():
+            if spec.request.parameters[parameter] == "no":
+                notes.append(f"{parameter.lower()} {name} is named in pipeline.toml: used as it is")
+            elif logical not in there and (tags := self._tags(parameter, name)) is not None:
+                if tags.get(APP_TAG) == self._settings.app.name:
+                    notes.append(f"{parameter.lower()} {name} is there from before: taken into the stack")
+                    spec = replace(spec, request=replace(spec.request, imports=True))
+                elif configured:
+                    notes.append(f"{parameter.lower()} {name} is there already: used as it is")
+                    spec = spec.told(**{parameter: "no"})
+                else:
+                    reasons.append(_foreign(parameter, name, self._settings.app.name))
+        return spec, reasons
+
+    def _tags(self, parameter: str, name: str) -> Mapping[str, str] | None:
+        if parameter == "Repository":
+            return owned.repository_tags(self._clients.ecr, name)
+        return owned.table_tags(self._clients.dynamodb, name)
+
+    def _filled(self, spec: StackSpec, notes: list[str]) -> StackSpec:
+        """With the environment's secrets; a secret that somebody else keeps is left to them."""
+        if "DatabaseSecret" not in spec.request.parameters:
+            return spec
+        told = self._secrets(spec.environment)
+        name = database_secret(self._settings, spec.environment)
+        asked = spec.request.parameters["DatabaseSecret"] == "yes"
+        if (
+            asked
+            and "DatabaseUrlSecret" not in self._stacks.resources(spec.name)
+            and owned.secret_tags(self._clients.secretsmanager, name) is not None
+        ):
+            notes.append(f"secret {name} is there already: used as it is")
+            return spec.told(DatabaseSecret="no")
+        return spec.told(**told)
+
+    def _looked_at(self, spec: StackSpec, notes: list[str]) -> tuple[Step | None, list[Reason]]:
+        standing = self._stacks.standing(spec.name)
+        if standing is not None and standing.tags.get(APP_TAG) != self._settings.app.name:
+            return None, [_not_ours(standing, self._settings.app.name)]
+        if standing is None or standing.never_whole:
+            if spec.after_rollout and not self._runs(spec.environment):
+                notes.append(
+                    f"{spec.name}: after the first rollout of {spec.environment}; run setup again then"
+                )
+                return None, []
+            made = resources_made(parsed(spec.request.template), spec.request.parameters)
+            why = f"it is {standing.status}, never whole: deleted first" if standing else ""
+            plan = StackPlan(spec.name, made, new=True, remade=standing is not None, why=why)
+        else:
+            changes, _ = self._changes(spec, standing)
+            plan = StackPlan(spec.name, changes)
+        return Step(plan, spec, spec.environment), []
+
+    def _runs(self, environment: str) -> bool:
+        own = stacks_of(self._settings, environment)[0].service
+        live = owned.live_service(self._clients.ecs, own.cluster, own.service) if own else None
+        return live is not None and live.desired > 0
+
+    def _changes(self, spec: StackSpec, standing: Standing) -> tuple[tuple[ResourceChange, ...], str]:
+        """What would change, and the task definition that the stack must know of for it."""
+        if spec.service is None:
+            return self._stacks.foreseen(spec.request), ""
+        before, now = standing.parameters.get(RUNNING, ""), self._running(spec)
+        changes = self._stacks.foreseen(spec.told(**{RUNNING: before}).request)
+        if now == before or _SERVICE not in {change.logical for change in changes}:
+            return changes, before
+        return self._stacks.foreseen(spec.told(**{RUNNING: now}).request), now
+
+    def _running(self, spec: StackSpec) -> str:
+        """The task definition that a rollout gave the service; empty while it has the stack's own."""
+        assert spec.service is not None
+        live = owned.live_service(self._clients.ecs, spec.service.cluster, spec.service.service)
+        own = self._stacks.resources(spec.name).get("TaskDefinition", "")
+        return "" if live is None or live.definition == own else live.definition
+
+    def _applied(self, step: Step) -> Made:
+        if step.spec is None:
+            self._say(f"stack {step.plan.name}: removing it")
+            self._stacks.delete(step.plan.name)
+            return Made(step.plan.name, step.environment, "removed")
+        if step.plan.empty:
+            return self._ensured(step, step.spec.request)
+        self._say(f"stack {step.plan.name}: {'making' if step.plan.new else 'changing'} it")
+        with self._hold(step.environment) if step.environment else nullcontext():
+            return self._ensured(step, self._aligned(step.spec))
+
+    def _aligned(self, spec: StackSpec) -> StackRequest:
+        """Tells a stack whose service would be touched what ECS runs already, before anything else is changed."""
+        standing = self._stacks.standing(spec.name)
+        if spec.service is None or standing is None or not standing.whole:
+            return spec.request
+        _, running = self._changes(spec, standing)
+        if running != standing.parameters.get(RUNNING, running):
+            kept = frozenset(standing.parameters) - {RUNNING}
+            self._stacks.ensure(StackRequest(spec.name, "", {RUNNING: running}, standing.tags, kept))
+        return spec.told(**{RUNNING: running}).request
+
+    def _ensured(self, step: Step, request: StackRequest) -> Made:
+        if step.plan.empty:
+            standing = self._stacks.standing(step.plan.name)
+            return Made(step.plan.name, step.environment, "unchanged", standing.outputs if standing else {})
+        stack = self._stacks.ensure(request, step.plan)
+        did = "unchanged" if not stack.changed else "created" if step.plan.new else "changed"
+        return Made(step.plan.name, step.environment, did, stack.outputs)
+
+    def _no_longer(self, environment: str) -> list[str]:
+        """Stacks of ours that stand and are asked for no more, the last made first."""
+        wanted = {spec.name for spec in stacks_of(self._settings, environment)}
+        others = [name for name in possible_stacks(self._settings, environment) if name not in wanted]
+        found = {name: self._stacks.standing(name) for name in reversed(others)}
+        return [
+            name
+            for name, stack in found.items()
+            if stack and stack.tags.get(APP_TAG) == self._settings.app.name
+        ]
+
+    def _surplus(self, name: str) -> Step:
+        environment = name.removeprefix(stack_name(self._settings, "")).split("-")[0]
+        why = "remove the whole stack: pipeline.toml asks for it no more"
+        return Step(StackPlan(name, (), new=True, why=why), None, environment)
+
+
+def _adopted(settings: Settings, name: str) -> str:
+    own = settings.environments[name]
+    told = ", ".join(
+        f"{key} {value}" for key, value in (("cluster", own.cluster), ("service", own.service)) if value
+    )
+    return f"{name} is adopted ({told} in pipeline.toml): nothing is made or changed there"
+
+
+def _foreign(parameter: str, name: str, app: str) -> Reason:
+    key = "app.repository" if parameter == "Repository" else "cloud.table"
+    return Reason(
+        f"there is a {parameter.lower()} {name} already, without the tag {APP_TAG} = {app}: not made by onedigest",
+        f'to use it as it is, name it in pipeline.toml: {key} = "{name}"; else choose another name there',
+    )
+
+
+def _not_ours(standing: Standing, app: str) -> Reason:
+    return Reason(
+        f"stack {standing.name} is there, without the tag {APP_TAG} = {app}: it was not made by onedigest",
+        "delete or rename it, or choose another app.name",
+    )

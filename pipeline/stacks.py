@@ -1,0 +1,284 @@
+"""The stacks of an app, as data: names, templates and parameters, out of pipeline.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.adapters.change_set import StackRequest
+from pipeline.adapters.stack import template
+from pipeline.config import EnvironmentSettings, Settings
+from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_policy, setup_policy
+
+APP_TAG = "onedigest:app"
+ENVIRONMENT_TAG = "onedigest:environment"
+"""The tags of everything we make: whose it is, and where it belongs."""
+
+BASELINE = "staging-baseline"
+"""The service beside staging's, which runs what production runs while both are loaded; its stack, its front."""
+
+BASELINE_PORT = 8081
+"""The port of staging's load balancer that leads to it."""
+
+RUNNING = "RunningDefinition"
+"""The parameter by which a service's stack is told what ECS runs already."""
+
+
+def cluster_name(settings: Settings, environment: str) -> str:
+    """The cluster's name: as configured, else `<app>-<environment>`."""
+    return settings.environments[environment].cluster or f"{settings.app.name}-{environment}"
+
+
+def service_name(settings: Settings, environment: str) -> str:
+    """The service's name: as configured, else the app's."""
+    return settings.environments[environment].service or settings.app.name
+
+
+def baseline_service_name(settings: Settings) -> str:
+    """The service beside staging's: as configured, else `<service>-baseline`."""
+    return settings.environments.staging.baseline.service or f"{service_name(settings, 'staging')}-baseline"
+
+
+def table_name(settings: Settings) -> str:
+    """The table of leases and the deployment log: as configured, else `onedigest-<app>`."""
+    return settings.cloud.table or f"onedigest-{settings.app.name}"
+
+
+def stack_name(settings: Settings, environment: str) -> str:
+    """The CloudFormation stack of an environment."""
+    return f"onedigest-{settings.app.name}-{environment}"
+
+
+def signing_alias(settings: Settings) -> str:
+    """The alias in KMS, without `alias/`, of the key that signs: as configured, else `onedigest-<app>`."""
+    told = settings.evidence.signer.removeprefix("awskms:///")
+    return told.removeprefix("alias/") if told.startswith("alias/") else f"onedigest-{settings.app.name}"
+
+
+def is_adopted(settings: Settings, environment: str) -> bool:
+    """Whether the environment is somebody else's: its cluster or service is named. Nothing is made or deleted there."""
+    own = settings.environments[environment]
+    return settings.cloud.provider == "aws" and bool(own.cluster or own.service)
+
+
+def scope(settings: Settings) -> Scope:
+    """What IAM policies for this app are about."""
+    return Scope(
+        app=settings.app.name,
+        region=settings.cloud.region,
+        repository=settings.repository,
+        table=table_name(settings),
+        key=signing_alias(settings),
+    )
+
+
+def grounds(settings: Settings, environment: str) -> Grounds:
+    """An environment, as IAM policies name it."""
+    return Grounds(environment, cluster_name(settings, environment), service_name(settings, environment))
+
+
+def policies(settings: Settings, environments: Sequence[str]) -> dict[str, Any]:
+    """IAM policies as JSON values: for `setup`, for `ci`, and for `promote` by environment."""
+    about = scope(settings)
+    places = [grounds(settings, name) for name in environments]
+    return {
+        "setup": setup_policy(about, places),
+        "ci": ci_policy(about),
+        "promote": {place.name: promotion_policy(about, place) for place in places},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOf:
+    """The ECS service that a stack makes, and whose task definition and count it must leave alone."""
+
+    cluster: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackSpec:
+    """A stack to have. `environment` is empty for what all share; `after_rollout`: only where tasks run already."""
+
+    request: StackRequest
+    environment: str = ""
+    service: ServiceOf | None = None
+    after_rollout: bool = False
+
+    @property
+    def name(self) -> str:
+        """The stack's name."""
+        return self.request.name
+
+    def told(self, **parameters: str) -> StackSpec:
+        """The same with further parameters."""
+        request = replace(self.request, parameters={**self.request.parameters, **parameters})
+        return replace(self, request=request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of stack of an environment: `suffix` ends its name, `wanted` says where there is one."""
+
+    suffix: str
+    template: str
+    parameters: Callable[[Settings, str], Mapping[str, str]]
+    wanted: Callable[[Settings, str], bool]
+    service: Callable[[Settings, str], str] | None = None
+    local: bool = True
+
+
+def shared_stack(settings: Settings) -> StackSpec:
+    """What all environments have in common."""
+    adopted = bool(settings.app.repository or settings.cloud.registry) and settings.cloud.provider == "aws"
+    signed = settings.evidence.signer == f"awskms:///alias/onedigest-{settings.app.name}"
+    parameters = {
+        "App": settings.app.name,
+        "RepositoryName": settings.repository,
+        "Repository": _yes(not adopted),
+        "TableName": table_name(settings),
+        "Table": "yes",
+        "SigningKey": _yes(signed),
+        "SigningAlias": signing_alias(settings),
+        "TrustedArns": ",".join(settings.cloud.trusted),
+    }
+    name = stack_name(settings, "shared")
+    return StackSpec(StackRequest(name, template("shared"), parameters, {APP_TAG: settings.app.name}))
+
+
+def stacks_of(settings: Settings, environment: str) -> tuple[StackSpec, ...]:
+    """The stacks of an environment that the settings ask for, in the order in which they are made."""
+    local = settings.cloud.provider == "local"
+    return tuple(
+        _spec(settings, environment, kind)
+        for kind in _KINDS
+        if kind.wanted(settings, environment) and (kind.local or not local)
+    )
+
+
+def possible_stacks(settings: Settings, environment: str) -> tuple[str, ...]:
+    """The names of every stack that the environment may have, in the order in which they are made."""
+    return tuple(stack_name(settings, environment) + kind.suffix for kind in _KINDS)
+
+
+def families(settings: Settings, environment: str) -> tuple[str, ...]:
+    """The families of task definitions that are ours there: those that stacks begin, and that of tasks which load."""
+    own = f"{settings.app.name}-{environment}"
+    return (*(own + kind.suffix for kind in _KINDS if kind.service is not None), f"{own}-load")
+
+
+def not_here(settings: Settings, environment: str) -> tuple[str, ...]:
+    """What the settings ask for and the local cloud cannot have, in words."""
+    if settings.cloud.provider != "local":
+        return ()
+    told = {"-autoscaling": "autoscaling: the local cloud's emulator knows none of its types"}
+    return tuple(
+        told[kind.suffix] for kind in _KINDS if not kind.local and kind.wanted(settings, environment)
+    )
+
+
+def _spec(settings: Settings, environment: str, kind: _Kind) -> StackSpec:
+    tags = {APP_TAG: settings.app.name, ENVIRONMENT_TAG: environment + kind.suffix * bool(kind.service)}
+    name = stack_name(settings, environment) + kind.suffix
+    request = StackRequest(name, template(kind.template), kind.parameters(settings, environment), tags)
+    service = kind.service(settings, environment) if kind.service else ""
+    own = ServiceOf(cluster_name(settings, environment), service) if service else None
+    return StackSpec(request, environment, own, after_rollout=kind.service is None)
+
+
+def _service_parameters(settings: Settings, environment: str) -> dict[str, str]:
+    """What a service of the environment is made with."""
+    own: EnvironmentSettings = settings.environments[environment]
+    return {
+        "App": settings.app.name,
+        "Environment": environment,
+        "ClusterName": cluster_name(settings, environment),
+        "ServiceName": service_name(settings, environment),
+        "ContainerName": own.container,
+        "ContainerPort": str(settings.app.port),
+        "BootstrapImage": f"{settings.repository}:none",
+        "Cpu": str(own.cpu),
+        "Memory": str(own.memory),
+        "HealthCheckPath": settings.app.live,
+        "HealthCheckGracePeriod": str(int(own.health_grace)),
+        "DeregistrationDelay": str(int(own.deregistration_delay)),
+        "Capacity": own.setup.capacity if settings.cloud.provider == "aws" else "fargate",
+        "CertificateArn": own.setup.certificate if settings.cloud.provider == "aws" else "",
+    }
+
+
+def _environment_parameters(settings: Settings, environment: str) -> dict[str, str]:
+    own = settings.environments[environment].setup
+    compared = environment == "staging" and settings.load.compares
+    return {
+        **_service_parameters(settings, environment),
+        "RepositoryName": settings.repository,
+        "TableName": table_name(settings),
+        "SigningAlias": signing_alias(settings),
+        "InstanceType": own.instance_type,
+        "MaxInstances": str(own.max_instances),
+        "ContainerInsights": own.insights,
+        "LogRetention": str(own.log_days),
+        "ErrorAlarms": _yes(settings.cloud.provider == "aws" and own.alarm_error_share > 0),
+        "AlarmErrorPercent": f"{own.alarm_error_share * 100:g}",
+        "AlarmLatency": f"{own.alarm_latency:g}",
+        "TrustedArns": ",".join(settings.cloud.trusted),
+        "BaselinePort": str(BASELINE_PORT if compared else 0),
+        "DatabaseSecret": _yes(has_database(settings, environment)),
+    }
+
+
+def has_database(settings: Settings, environment: str) -> bool:
+    """Whether the environment's stack keeps a secret for DATABASE_URL: where it is declared under the stack's name."""
+    told = settings.environments[environment].secrets.get("DATABASE_URL", "")
+    return told == database_secret(settings, environment) or settings.cloud.provider == "local"
+
+
+def database_secret(settings: Settings, environment: str) -> str:
+    """The name of that secret."""
+    return f"{settings.app.name}/{environment}/database-url"
+
+
+def _baseline_parameters(settings: Settings, environment: str) -> dict[str, str]:
+    own = {"ServiceName": baseline_service_name(settings), "ListenerPort": str(BASELINE_PORT)}
+    return {**_service_parameters(settings, environment), **own}
+
+
+def _scaling_parameters(settings: Settings, environment: str) -> dict[str, str]:
+    told = settings.environments[environment].scaling
+    assert told is not None
+    return {
+        "App": settings.app.name,
+        "Environment": environment,
+        "ClusterName": cluster_name(settings, environment),
+        "ServiceName": service_name(settings, environment),
+        "MinTasks": str(told.min),
+        "MaxTasks": str(told.max),
+        "Cpu": str(told.cpu),
+        "Requests": str(told.requests or 0),
+    }
+
+
+def _yes(what: bool) -> str:  # noqa: FBT001 – a word for the value that is given
+    return "yes" if what else "no"
+
+
+_KINDS = (
+    _Kind("", "environment", _environment_parameters, lambda _s, _e: True, service_name),
+    _Kind(
+        "-baseline",
+        "baseline",
+        _baseline_parameters,
+        lambda settings, environment: environment == "staging" and settings.load.compares,
+        lambda settings, _environment: baseline_service_name(settings),
+    ),
+    _Kind(
+        "-autoscaling",
+        "autoscaling",
+        _scaling_parameters,
+        lambda settings, environment: settings.environments[environment].scaling is not None,
+        local=False,
+    ),
+)
+"""Every kind of stack an environment may have, each after those it stands on."""
