@@ -1,9 +1,9 @@
 """Set-up and clean-up on moto, written by others than the emulator of the local cloud, with `provider = "aws"`.
 
 What moto cannot: its CloudFormation makes no alarms and no secrets, gives resources no tags of their own (so the
-inventory sees few of them, and a test tags its cluster), publishes no exports of a stack made by a change set (so there is no baseline here), knows
-no references to parameters of SSM (so no instances), and deletes no route tables, which then keep their network: the
-tests do that for it.
+inventory sees few of them, and a test tags its cluster), publishes no exports of a stack made by a change set (so there
+is no baseline here), knows no references to parameters of SSM (so no instances), and deletes no route tables, which
+then keep their network: the tests do that for it.
 """
 
 from __future__ import annotations
