@@ -21,7 +21,8 @@ from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Provisioning
-from pipeline.reach import ENVIRONMENTS, Reach, in_region, local_name, regions_of
+from pipeline.reach import ENVIRONMENTS, Reach, local_name, regions_of
+from pipeline.sites import Share, Site, places_of
 from pipeline.stacks import BASELINE, shared_stack, stack_name, stacks_of, table_name
 
 Credentials = Callable[[], Mapping[str, str] | None]
@@ -51,35 +52,82 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """An account and region to set up or clean up. `text` says which.
+    """An account and region to set up or clean up, as one identity reaches it. `text` says which.
 
     `secrets` gives what an environment's stack is told beside the settings; `url` an environment's front, where its
     own address is known; `gone` is told when an environment is no more.
     """
 
     aws: Aws
+    region: str
+    account: str
     text: str
     secrets: Callable[[str], Mapping[str, str]]
     url: Callable[[str, str], str]
     gone: Callable[[str], None]
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Account and region."""
+        return self.account, self.region
 
-def open_ground(root: Path, settings: Settings, say: Say) -> Ground:
-    """The account that pipeline.toml names, or the local cloud, which is started where it is not up: empty, if new."""
+
+Survey = Callable[[str, str], Ground]
+"""Gives the ground of an environment in a region: the same for all that one identity reaches. "": that of [cloud]."""
+
+
+def open_grounds(root: Path, settings: Settings, say: Say) -> Survey:
+    """The accounts that pipeline.toml names, or the local cloud, which is started where it is not up: empty, if new."""
     if settings.cloud.provider == "aws":
-        aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
-        text = f"aws – {aws.who()} in {settings.cloud.region}"
-        return Ground(aws, text, lambda _environment: {}, lambda _name, own: own, lambda _environment: None)
+        return _aws_grounds(settings)
     _require_engine()
     cloud = local_cloud(root, settings, say)
     endpoints = cloud.up(populate=False)
-    text = f"local – embedded emulator at {endpoints.aws}, no AWS account is touched"
+    known: dict[str, Ground] = {}
+
+    def at(_environment: str, region: str) -> Ground:
+        return known.setdefault(region, _local_ground(settings, cloud, endpoints, region))
+
+    return at
+
+
+def _aws_grounds(settings: Settings) -> Survey:
+    access = Access(settings.cloud.region, profile=settings.cloud.profile)
+    home = Aws(access)
+    reach = Reach(settings, home, access)
+    known: dict[Aws, Ground] = {}
+
+    def at(environment: str, region: str) -> Ground:
+        aws = reach.aws(environment, region) if environment else home
+        if aws not in known:
+            who = aws.who()
+            known[aws] = Ground(
+                aws,
+                region,
+                who.split(":")[4],
+                f"aws – {who} in {region}",
+                lambda _environment: {},
+                lambda _name, own: own,
+                lambda _environment: None,
+            )
+        return known[aws]
+
+    return at
+
+
+def _local_ground(settings: Settings, cloud: LocalCloud, endpoints: Endpoints, region: str) -> Ground:
+    def called(environment: str) -> str:
+        return local_name(settings, environment, region)
+
+    where = "" if region == settings.cloud.region else f", {region}"
     return Ground(
-        _local_aws(endpoints),
-        text,
-        _local_secrets(endpoints),
-        lambda name, _own: endpoints.urls[name],
-        cloud.forget,
+        _local_aws(endpoints, region),
+        region,
+        endpoints.account,
+        f"local – embedded emulator at {endpoints.aws}{where}, no AWS account is touched",
+        lambda environment: {"DatabaseUrl": endpoints.database_urls[called(environment)]},
+        lambda environment, _own: endpoints.urls[called(environment)],
+        lambda environment: cloud.forget(called(environment)),
     )
 
 
@@ -101,11 +149,7 @@ def _require_engine() -> None:
 def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     """The embedded cloud of the project at `root`; nothing is started yet."""
     environments = (
-        *(
-            _local_environment(settings, name, region)
-            for name in ENVIRONMENTS
-            for region in regions_of(settings, name)
-        ),
+        *(_local_environment(settings, name, region) for name, region in places_of(settings, ENVIRONMENTS)),
         _local_baseline(settings),
     )
     spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
@@ -113,10 +157,9 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
         if environment.name == BASELINE:  # a stack of staging's
             return
-        there = in_region(settings, environment.region)
         told = {"DatabaseUrl": endpoints.database_urls[environment.name]}
         make = Provisioning(
-            there,
+            _local_site(settings, environment.region),
             Clients.of(_local_aws(endpoints, environment.region).client),
             SystemClock(),
             lambda _line: None,
@@ -132,20 +175,24 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
 
 
-def _local_secrets(endpoints: Endpoints) -> Callable[[str], Mapping[str, str]]:
-    return lambda environment: {"DatabaseUrl": endpoints.database_urls[environment]}
-
-
 def _local_baseline(settings: Settings) -> LocalEnvironment:
     """Its front is always there, so that a changed mind does not restart the cloud; its service only where wanted."""
     return LocalEnvironment(BASELINE, settings.app.live, provision_key="staging", beside="staging")
 
 
 def _local_environment(settings: Settings, name: str, region: str) -> LocalEnvironment:
-    made_of = [shared_stack(settings), *stacks_of(in_region(settings, region), name)]
-    key = json.dumps([[spec.request.parameters, spec.request.template] for spec in made_of], sort_keys=True)
+    site = _local_site(settings, region)
+    made_of = [shared_stack(site), *stacks_of(site, name)]
+    key = json.dumps(
+        [[spec.request.parameters, spec.request.template] for spec in made_of if spec], sort_keys=True
+    )
     called = local_name(settings, name, region)
     return LocalEnvironment(called, settings.app.live, provision_key=key, region=region, tag=name)
+
+
+def _local_site(settings: Settings, region: str) -> Site:
+    home = region == settings.cloud.region
+    return Site.whole(settings) if home else Site.at(settings, region, Share.NOTHING)
 
 
 def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:

@@ -21,6 +21,7 @@ from pipeline.model.stack_plan import ResourceChange, StackPlan, losses
 from pipeline.model.template import resources_made
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, Say
+from pipeline.sites import Share, Site
 from pipeline.stacks import (
     APP_TAG,
     RUNNING,
@@ -98,7 +99,7 @@ class Provisioning:
 
     def __init__(
         self,
-        settings: Settings,
+        site: Site,
         clients: Clients,
         clock: Clock,
         say: Say,
@@ -107,7 +108,8 @@ class Provisioning:
         secrets: Callable[[str], Mapping[str, str]] = lambda _environment: {},
     ) -> None:
         """`hold` keeps rollouts away while an environment's stacks are changed."""
-        self._settings = settings
+        self._site = site
+        self._settings = site.settings
         self._clients = clients
         self._say = say
         self._hold = hold
@@ -134,19 +136,27 @@ class Provisioning:
 
     def _wanted(self, environments: Sequence[str], notes: list[str]) -> tuple[list[StackSpec], list[Reason]]:
         shared, reasons = self._shared(notes)
-        specs = [shared]
+        specs = [shared] if shared else []
         for environment in environments:
             notes += not_here(self._settings, environment)
-            specs += [self._filled(spec, notes) for spec in stacks_of(self._settings, environment)]
+            specs += [self._filled(spec, notes) for spec in stacks_of(self._site, environment)]
         return specs, reasons
 
-    def _shared(self, notes: list[str]) -> tuple[StackSpec, list[Reason]]:
-        """What all share: a repository or table that is there already is taken over when it is ours, or left alone."""
-        spec, reasons = shared_stack(self._settings), list[Reason]()
-        told = {
-            "Repository": ("ImageRepository", self._settings.repository, self._settings.app.repository),
-            "Table": ("StateTable", table_name(self._settings), self._settings.cloud.table),
+    def _shared(self, notes: list[str]) -> tuple[StackSpec | None, list[Reason]]:
+        """What all share: a repository or table that is there already is taken over when it is ours, or left alone.
+
+        A registry that pipeline.toml names for this region names the repository in it as well.
+        """
+        spec, reasons = shared_stack(self._site), list[Reason]()
+        if spec is None:
+            return None, reasons
+        whole = self._site.share is Share.ALL
+        named = self._settings.app.repository or not whole
+        told: dict[str, tuple[str, str, object]] = {
+            "Repository": ("ImageRepository", self._settings.repository, named)
         }
+        if whole:
+            told["Table"] = ("StateTable", table_name(self._settings), self._settings.cloud.table)
         there = self._stacks.resources(spec.name)
         for parameter, (logical, name, configured) in told.items():
             if spec.request.parameters[parameter] == "no":
@@ -160,7 +170,8 @@ class Provisioning:
                     spec = spec.told(**{parameter: "no"})
                 else:
                     reasons.append(_foreign(parameter, name, self._settings.app.name))
-        return spec, reasons
+        empty = not whole and spec.request.parameters["Repository"] == "no"
+        return None if empty else spec, reasons
 
     def _tags(self, parameter: str, name: str) -> Mapping[str, str] | None:
         if parameter == "Repository":
@@ -202,7 +213,7 @@ class Provisioning:
         return Step(plan, spec, spec.environment), []
 
     def _runs(self, environment: str) -> bool:
-        own = stacks_of(self._settings, environment)[0].service
+        own = stacks_of(self._site, environment)[0].service
         live = owned.live_service(self._clients.ecs, own.cluster, own.service) if own else None
         return live is not None and live.desired > 0
 
@@ -255,7 +266,7 @@ class Provisioning:
 
     def _no_longer(self, environment: str) -> list[str]:
         """Stacks of ours that stand and are asked for no more, the last made first."""
-        wanted = {spec.name for spec in stacks_of(self._settings, environment)}
+        wanted = {spec.name for spec in stacks_of(self._site, environment)}
         others = [name for name in possible_stacks(self._settings, environment) if name not in wanted]
         found = {name: self._stacks.standing(name) for name in reversed(others)}
         return [

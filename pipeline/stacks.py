@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.stack import template
 from pipeline.config import EnvironmentSettings, Settings
 from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_policy, setup_policy
+from pipeline.sites import Place, Share, Site
 
 APP_TAG = "onedigest:app"
 ENVIRONMENT_TAG = "onedigest:environment"
@@ -62,14 +63,17 @@ def is_adopted(settings: Settings, environment: str) -> bool:
     return settings.cloud.provider == "aws" and bool(own.cluster or own.service)
 
 
-def scope(settings: Settings) -> Scope:
-    """What IAM policies for this app are about."""
+def scope(site: Site, environment: str = "") -> Scope:
+    """What IAM policies for this app are about at a site; those of an environment, with where it pulls from."""
+    settings = site.settings
     return Scope(
         app=settings.app.name,
         region=settings.cloud.region,
         repository=settings.repository,
         table=table_name(settings),
         key=signing_alias(settings),
+        home=site.home,
+        images=site.images(environment) if environment else "",
     )
 
 
@@ -78,14 +82,47 @@ def grounds(settings: Settings, environment: str) -> Grounds:
     return Grounds(environment, cluster_name(settings, environment), service_name(settings, environment))
 
 
-def policies(settings: Settings, environments: Sequence[str]) -> dict[str, Any]:
-    """IAM policies as JSON values: for `setup`, for `ci`, and for `promote` by environment."""
-    about = scope(settings)
-    places = [grounds(settings, name) for name in environments]
+def policies(settings: Settings, places: Sequence[Place]) -> dict[str, Any]:
+    """IAM policies as JSON values: for `setup`, for `ci`, and for `promote` by environment, in the region of [cloud].
+
+    `regions` has those for every other region, and for an environment's own profile or role; it is not there where
+    there is none. Nothing is asked of AWS: every account is `*`.
+    """
+    home = Site.whole(settings)
+    found: dict[_Identity, list[str]] = {_Identity(settings.cloud.region): []}
+    for name, region in places:
+        own = settings.environments[name]
+        found.setdefault(_Identity(region, own.profile, own.role_arn), []).append(name)
+    here, *others = found.items()
+    away = [
+        {**asdict(identity), "environments": names, **_policies(_site_of(settings, identity), names)}
+        for identity, names in others
+    ]
+    found_here = _policies(home, here[1])
     return {
-        "setup": setup_policy(about, places),
-        "ci": ci_policy(about),
-        "promote": {place.name: promotion_policy(about, place) for place in places},
+        "setup": found_here["setup"],
+        "ci": ci_policy(scope(home)),
+        "promote": found_here["promote"],
+        **({"regions": away} if away else {}),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    region: str
+    profile: str = ""
+    role_arn: str = ""
+
+
+def _site_of(settings: Settings, identity: _Identity) -> Site:
+    return Site.at(settings, identity.region, Share.REPOSITORY)
+
+
+def _policies(site: Site, environments: Sequence[str]) -> dict[str, Any]:
+    places = [grounds(site.settings, name) for name in environments]
+    return {
+        "setup": setup_policy(scope(site), places),
+        "promote": {place.name: promotion_policy(scope(site, place.name), place) for place in places},
     }
 
 
@@ -119,7 +156,10 @@ class StackSpec:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One kind of stack of an environment: `suffix` ends its name, `wanted` says where there is one."""
+    """One kind of stack of an environment: `suffix` ends its name, `wanted` says where there is one.
+
+    One that bears roles is told in which regions that is which they may reach.
+    """
 
     suffix: str
     template: str
@@ -127,18 +167,24 @@ class _Kind:
     wanted: Callable[[Settings, str], bool]
     service: Callable[[Settings, str], str] | None = None
     local: bool = True
+    bears_roles: bool = False
 
 
-def shared_stack(settings: Settings) -> StackSpec:
-    """What all environments have in common."""
-    adopted = bool(settings.app.repository or settings.cloud.registry) and settings.cloud.provider == "aws"
-    signed = settings.evidence.signer == f"awskms:///alias/onedigest-{settings.app.name}"
+def shared_stack(site: Site) -> StackSpec | None:
+    """What all environments have in common, as far as it is kept at this site; None: there is nothing of it."""
+    settings, whole = site.settings, site.share is Share.ALL
+    named = settings.app.repository or (settings.cloud.registry if whole else "")
+    adopted = bool(named) and settings.cloud.provider == "aws"
+    if not whole and (adopted or site.share is not Share.REPOSITORY):
+        return None
+    signed = whole and settings.evidence.signer == f"awskms:///alias/onedigest-{settings.app.name}"
     parameters = {
         "App": settings.app.name,
         "RepositoryName": settings.repository,
         "Repository": _yes(not adopted),
         "TableName": table_name(settings),
-        "Table": "yes",
+        "Table": _yes(whole),
+        "Ci": _yes(whole),
         "SigningKey": _yes(signed),
         "SigningAlias": signing_alias(settings),
         "TrustedArns": ",".join(settings.cloud.trusted),
@@ -147,11 +193,12 @@ def shared_stack(settings: Settings) -> StackSpec:
     return StackSpec(StackRequest(name, template("shared"), parameters, {APP_TAG: settings.app.name}))
 
 
-def stacks_of(settings: Settings, environment: str) -> tuple[StackSpec, ...]:
+def stacks_of(site: Site, environment: str) -> tuple[StackSpec, ...]:
     """The stacks of an environment that the settings ask for, in the order in which they are made."""
+    settings = site.settings
     local = settings.cloud.provider == "local"
     return tuple(
-        _spec(settings, environment, kind)
+        _spec(site, environment, kind)
         for kind in _KINDS
         if kind.wanted(settings, environment) and (kind.local or not local)
     )
@@ -178,10 +225,13 @@ def not_here(settings: Settings, environment: str) -> tuple[str, ...]:
     )
 
 
-def _spec(settings: Settings, environment: str, kind: _Kind) -> StackSpec:
+def _spec(site: Site, environment: str, kind: _Kind) -> StackSpec:
+    settings = site.settings
     tags = {APP_TAG: settings.app.name, ENVIRONMENT_TAG: environment + kind.suffix * bool(kind.service)}
     name = stack_name(settings, environment) + kind.suffix
-    request = StackRequest(name, template(kind.template), kind.parameters(settings, environment), tags)
+    regions = {"HomeRegion": site.home, "RepositoryRegion": site.images(environment)}
+    parameters = {**kind.parameters(settings, environment), **(regions if kind.bears_roles else {})}
+    request = StackRequest(name, template(kind.template), parameters, tags)
     service = kind.service(settings, environment) if kind.service else ""
     own = ServiceOf(cluster_name(settings, environment), service) if service else None
     return StackSpec(request, environment, own, after_rollout=kind.service is None)
@@ -265,7 +315,7 @@ def _yes(what: bool) -> str:  # noqa: FBT001 – a word for the value that is gi
 
 
 _KINDS = (
-    _Kind("", "environment", _environment_parameters, lambda _s, _e: True, service_name),
+    _Kind("", "environment", _environment_parameters, lambda _s, _e: True, service_name, bears_roles=True),
     _Kind(
         "-baseline",
         "baseline",

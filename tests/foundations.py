@@ -18,6 +18,7 @@ from pipeline.config import Settings, parse
 from pipeline.foundation import Foundation
 from pipeline.model.inventory import Found
 from pipeline.provisioning import Made, SetupPlan
+from pipeline.sites import Site
 
 SHOP = """
 [app]
@@ -69,12 +70,14 @@ class Grounds:
     def foundation(self) -> Foundation:
         ground = Ground(
             self.aws(),
+            self.region,
+            "000000000000",
             "an emulator",
             lambda environment: {"DatabaseUrl": f"postgresql://{environment}"},
             lambda _name, own: own,
             self.gone.append,
         )
-        return Foundation(self.settings, ground, self.said.append, "a test")
+        return Foundation(Site.whole(self.settings), ground, ground, (), self.said.append, "a test")
 
     def plan(self, *environments: str, accept_loss: bool = False) -> SetupPlan:
         return self.foundation().provisioning.plan(environments, accept_loss=accept_loss)

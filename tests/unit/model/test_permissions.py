@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.adapters.template_file import parsed
 from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_policy, setup_policy
 
 SCOPE = Scope("shop", "eu-west-1", "shop-images", "shop-table", "shop-key")
+AWAY = replace(SCOPE, home="eu-central-1", images="us-east-1")
 GROUNDS = Grounds("prod", "shop-cluster", "shop-service")
 VALUES = {
     "App": "shop",
@@ -20,6 +22,8 @@ VALUES = {
     "RepositoryName": "shop-images",
     "TableName": "shop-table",
     "SigningAlias": "shop-key",
+    "HomeRegion": "eu-central-1",
+    "RepositoryRegion": "us-east-1",
     "AWS::Partition": "aws",
     "AWS::Region": "eu-west-1",
     "AWS::AccountId": "*",
@@ -61,7 +65,7 @@ def test_the_role_for_ci_is_the_printed_policy() -> None:
 
 
 def test_the_role_for_promotion_is_the_printed_policy() -> None:
-    assert normal(role("environment", "PromotionRole")) == normal(promotion_policy(SCOPE, GROUNDS))
+    assert normal(role("environment", "PromotionRole")) == normal(promotion_policy(AWAY, GROUNDS))
 
 
 def actions(policy: Any) -> set[str]:
