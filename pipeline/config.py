@@ -194,6 +194,10 @@ class EnvironmentSettings(AccountSettings, Table):
         """The load balancer's address in a region; empty: the stack's output."""
         return self.url
 
+    def certificate_in(self, region: str) -> str:  # noqa: ARG002 – likewise
+        """The ARN of its load balancer's certificate in a region; empty: HTTP."""
+        return self.setup.certificate
+
 
 class StagingSettings(EnvironmentSettings):
     """Staging: an environment in which the way back can be tried out, and a candidate compared with a baseline."""
@@ -222,6 +226,10 @@ class ProductionSettings(RegionSettings, EnvironmentSettings):
     def url_in(self, region: str) -> str:
         """See `EnvironmentSettings.url_in`."""
         return self.urls.get(region, self.url)
+
+    def certificate_in(self, region: str) -> str:
+        """See `EnvironmentSettings.certificate_in`."""
+        return self.certificates.get(region, self.setup.certificate)
 
 
 class LimitSettings(Table):

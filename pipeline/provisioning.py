@@ -26,6 +26,7 @@ from pipeline.stacks import (
     APP_TAG,
     RUNNING,
     StackSpec,
+    certificate,
     database_secret,
     is_adopted,
     not_here,
@@ -121,6 +122,7 @@ class Provisioning:
         ours = [name for name in environments if not is_adopted(self._settings, name)]
         notes = [_adopted(self._settings, name) for name in environments if name not in ours]
         specs, reasons = self._wanted(ours, notes)
+        reasons += [reason for name in ours for reason in _certificate_elsewhere(self._settings, name)]
         steps = [self._surplus(name) for environment in ours for name in self._no_longer(environment)]
         for spec in specs:
             step, refused = self._looked_at(spec, notes)
@@ -287,6 +289,21 @@ def _adopted(settings: Settings, name: str) -> str:
         f"{key} {value}" for key, value in (("cluster", own.cluster), ("service", own.service)) if value
     )
     return f"{name} is adopted ({told} in pipeline.toml): nothing is made or changed there"
+
+
+def _certificate_elsewhere(settings: Settings, name: str) -> list[Reason]:
+    """A load balancer takes certificates of its own region alone."""
+    told, region = certificate(settings, name), settings.cloud.region
+    if not told or told.split(":")[3] == region:
+        return []
+    return [
+        Reason(
+            f"the certificate {told} of {name} is not one of {region}, so its load balancer cannot serve it",
+            f'ask ACM for one in {region}: environments.prod.certificates = {{ "{region}" = "arn:…" }}'
+            if name == "prod"
+            else f"ask ACM for one in {region} and name it in environments.{name}.setup.certificate",
+        )
+    ]
 
 
 def _foreign(parameter: str, name: str, app: str) -> Reason:

@@ -254,7 +254,7 @@ def _service_parameters(settings: Settings, environment: str) -> dict[str, str]:
         "HealthCheckGracePeriod": str(int(own.health_grace)),
         "DeregistrationDelay": str(int(own.deregistration_delay)),
         "Capacity": own.setup.capacity if settings.cloud.provider == "aws" else "fargate",
-        "CertificateArn": own.setup.certificate if settings.cloud.provider == "aws" else "",
+        "CertificateArn": certificate(settings, environment),
     }
 
 
@@ -277,6 +277,12 @@ def _environment_parameters(settings: Settings, environment: str) -> dict[str, s
         "BaselinePort": str(BASELINE_PORT if compared else 0),
         "DatabaseSecret": _yes(has_database(settings, environment)),
     }
+
+
+def certificate(settings: Settings, environment: str) -> str:
+    """The certificate of the environment's load balancer in `cloud.region`; empty: HTTP."""
+    own = settings.environments[environment].certificate_in(settings.cloud.region)
+    return own if settings.cloud.provider == "aws" else ""
 
 
 def has_database(settings: Settings, environment: str) -> bool:

@@ -202,7 +202,12 @@ def test_three_regions_are_set_up_and_cleaned_up_whole_also_after_a_kill_midway(
     assert project.run("setup", "prod", "-r", "us-west-2")[1]["stacks"][0]["did"] == "unchanged"
 
     killed_when_told(
-        project, "us-east-1: stack onedigest-releases-prod: deleting it", "cleanup", "staging", "prod", "--yes"
+        project,
+        "us-east-1: stack onedigest-releases-prod: deleting it",
+        "cleanup",
+        "staging",
+        "prod",
+        "--yes",
     )
     code, gone, _ = project.run("cleanup", "staging", "prod", "--yes")
 

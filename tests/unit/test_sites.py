@@ -101,6 +101,21 @@ def test_roles_reach_the_repository_that_is_pulled_from_and_the_table_at_home(
     assert (told["HomeRegion"], told["RepositoryRegion"]) == (HOME, images)
 
 
+def test_a_load_balancer_has_the_certificate_of_its_region() -> None:
+    told = many(
+        f'setup = {{ certificate = "arn:aws:acm:{HOME}:1:certificate/a" }}\n'
+        f'certificates = {{ "{EAST}" = "arn:aws:acm:{EAST}:1:certificate/b" }}\n'
+    )
+    found = {
+        region: stacks_of(Site.at(told, region, Share.NOTHING), "prod")[0].request.parameters[
+            "CertificateArn"
+        ]
+        for region in (HOME, EAST, WEST)
+    }
+    assert [arn[-1] for arn in found.values()] == ["a", "b", "a"], "set-up refuses the last"
+    assert stacks_of(Site.whole(told), "staging")[0].request.parameters["CertificateArn"] == ""
+
+
 def test_policies_are_told_for_every_region_and_identity() -> None:
     told = many('role_arn = "arn:aws:iam::222222222222:role/deploy"\n')
     found = policies(told, places_of(told, ("staging", "prod")))
