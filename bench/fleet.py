@@ -1,7 +1,8 @@
-"""Production in three regions and two waves against production in one: how long a promotion takes from start to exit.
+"""Production in three regions against one, and twenty services as one release against one: how long it takes.
 
-`python -m bench.fleet [rounds]` promotes two digests of a tiny service in turn, `rounds` times with each. The waves are
-one region, then two at once: what is to be expected is twice the time of one rollout, not three times.
+`python -m bench.fleet [rounds] [services]` promotes two digests of a tiny service in turn, `rounds` times with each, to
+one region and to three in two waves: what is to be expected is twice the time of one rollout, not three times. Then it
+takes two releases of so many services through all stages; the second is the one that counts.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ ONE = ""
 THREE = 'regions = [["eu-central-1"], ["us-east-1", "us-west-2"]]'
 
 
-def main(rounds: int) -> int:
-    """Prints what came of it; 1 when a region was left without the digest."""
+def main(rounds: int, services: int) -> int:
+    """Prints what came of it; 1 when a region or a service was left without the digest."""
+    return regions(rounds) or together(services)
+
+
+def regions(rounds: int) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="onedigest-bench-") as folder,
         project(Path(folder) / "p") as copy,
@@ -39,6 +44,34 @@ def main(rounds: int) -> int:
     rollouts = [one for _, facts in fleet for one in facts["regions"].values()]
     print(f"requests of the probes in all regions: {_lost(rollouts)}")
     return 0 if all(one["outcome"] == "succeeded" for one in rollouts) else 1
+
+
+def together(services: int) -> int:
+    """One service and then several, each a whole run of a second release: per stage, and from start to exit."""
+    good = True
+    for count in (1, services):
+        with (
+            tempfile.TemporaryDirectory(prefix="onedigest-bench-") as folder,
+            project(Path(folder) / "p") as copy,
+        ):
+            for variant in ("one", "two"):
+                names = [f"s{number}" for number in range(count)] if count > 1 else []
+                (copy.root / "pipeline.toml").write_text(_toml(variant, names), "utf-8")
+                begun = time.monotonic()
+                done = passed(copy.pipeline("--json", "run"))
+                whole = time.monotonic() - begun
+        stages = ", ".join(f"{name} {stage['seconds']:.1f} s" for name, stage in done.stages.items())
+        what = f"{count} services as one release" if count > 1 else "one service"
+        print(f"{what}, second release through all stages: {whole:.1f} s ({stages})", flush=True)
+        parts = done.stages["prod"]["facts"]["deployment"].get("services", {})
+        good = good and all(one["outcome"] == "succeeded" for one in parts.values())
+    return 0 if good else 1
+
+
+def _toml(variant: str, names: Sequence[str]) -> str:
+    toml = Told(variant, bake="2s").toml.replace("desired = 2", "desired = 1")
+    tables = "".join(f'[services.{name}]\nenvironment = {{ ROLE = "{name}" }}\n' for name in names)
+    return toml.replace("[integration]\n", f"{tables}\n[integration]\n")
 
 
 @contextmanager
@@ -93,4 +126,5 @@ def _lost(rollouts: Sequence[Mapping[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 2))
+    told = [int(word) for word in sys.argv[1:]]
+    sys.exit(main(*(told + [2, 20][len(told) :])))

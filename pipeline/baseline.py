@@ -21,6 +21,7 @@ from pipeline.ports import Candidate, Service, Source
 from pipeline.rollout import Check as RolloutCheck
 from pipeline.rollout import DeploySpec, Rollout
 from pipeline.stacks import BASELINE, baseline_service_name
+from pipeline.way_back import aws_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class BaselineService:
 
     def url(self) -> str:
         """The front that leads to it."""
-        return self.staging.cloud.url(BASELINE, self.staging.region)
+        return self.staging.cloud.url(BASELINE, self.staging.region, "")
 
     def beside(self) -> Beside:
         """What has production's digest run there."""
@@ -163,10 +164,16 @@ class BaselineService:
         return f"`python -m pipeline setup staging` makes it, {name}; {WITHOUT}"
 
     def left(self) -> Left | None:
-        """What runs there now, None where nothing does. During a load that is as it should be."""
-        if not self.staging.settings.load.compares:
+        """What runs there now, None where nothing does. During a load that is as it should be.
+
+        Where nothing is compared any more it may still run, left by a killed run; there need not be a service then.
+        """
+        try:
+            live = self.service.describe()
+        except ConfigurationError:
+            if self.staging.settings.load.compares:
+                raise
             return None
-        live = self.service.describe()
         if not live.desired and not live.running:
             return None
         digests = digests_run(self.service.tasks(), self.service.container)
@@ -175,8 +182,19 @@ class BaselineService:
     def checks(self) -> Sequence[Check]:
         """What the comparison needs of its service, without changing anything."""
         if not self.staging.settings.load.compares:
-            return (Check("baseline", State.SKIP, 'load.baseline is "none"'),)
+            return (self._unused(),)
         return tuple(self._checks())
+
+    def _unused(self) -> Check:
+        try:
+            left = self.left()
+        except PipelineError as error:
+            return Check("baseline", State.SKIP, f'load.baseline is "none"; {error.message}')
+        if left is None:
+            return Check("baseline", State.SKIP, 'load.baseline is "none"')
+        by_hand = aws_command("update-service", self.service.describe(), "--desired-count", "0")
+        text = f'{left.text}, left by a killed run, and load.baseline is "none": no other will take it over'
+        return Check("baseline", State.NG, text, f"end it: {by_hand}")
 
     def _checks(self) -> Iterator[Check]:
         name = "baseline"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pipeline.errors import PipelineError, StuckError, UndecidedError
+from pipeline.errors import ConfigurationError, DeniedError, PipelineError, StuckError, UndecidedError
 from pipeline.fencing import FencedService
 from pipeline.model.baseline import Baseline, shown, sizes
 from pipeline.model.deployment import RolloutOutcome
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
-from pipeline.model.service import attachable, digests_run
+from pipeline.model.service import ServiceState, attachable, digests_run
 from pipeline.model.task_definition import definition_for, differs
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Clock, Held, Progress, Say, Service
@@ -104,8 +104,12 @@ class Beside:
         return f"{live.desired} task{'s' * (live.desired != 1)} of {size}"
 
     def runs(self, image: ImageRef) -> Verdict:
-        """Whether every running task of the baseline's service runs the image, and all are there."""
+        """Whether every running task of the baseline's service runs the image, and they are as many as staging's."""
         spec, desired = self.spec(image), self.service.describe().desired
+        candidates = self.staging.describe().desired
+        if candidates != desired:
+            text = f"the candidate had {candidates} tasks, the baseline {desired} (autoscaling?)"
+            return Verdict("baseline", Outcome.UNDECIDED, (Reason(text),))
         tasks = [task for task in self.service.tasks() if task.alive]
         running = digests_run(tasks, spec.container)
         if running and running <= {image.digest, *spec.platform_digests} and len(tasks) == desired:
@@ -115,12 +119,26 @@ class Beside:
         return Verdict("baseline", Outcome.UNDECIDED, (reason,))
 
     def end(self, held: Held, progress: Progress) -> None:
-        """Scales it to zero, whatever it runs. What fails is said with the command that does it, and raises nothing."""
+        """Scales it to zero, whatever it runs, where there is one.
+
+        What fails is said with the command that does it, and raises nothing.
+        """
         fenced, by_hand = FencedService(self.service, held), "the next run of staging takes it over"
         try:
-            live = self.service.describe()
+            live = self._standing()
+            if live is None:
+                return
             by_hand = f"to end it: {aws_command('update-service', live, '--desired-count', '0')}"
             if live.desired:
                 self._patience(progress).ask(lambda: fenced.update(live.task_definition, desired=0))
         except PipelineError as error:
             progress.note(f"the baseline beside staging perhaps still runs: {error.message}; {by_hand}")
+
+    def _standing(self) -> ServiceState | None:
+        """Its service; None where there is none."""
+        try:
+            return self.service.describe()
+        except DeniedError:
+            raise
+        except ConfigurationError:
+            return None

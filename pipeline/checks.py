@@ -6,6 +6,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.adapters import account_lookups
@@ -44,7 +46,9 @@ def look(root: Path) -> Iterator[Check]:
         return
     yield Check("pipeline.toml", State.OK, f"app {settings.app.name}, cloud {settings.cloud.provider}")
     yield _tried("git", lambda: _git(root))
-    yield _tried("dockerfile", lambda: _dockerfile(root, settings))
+    for name in tuple(settings.services) or ("",):
+        check = _tried("dockerfile", partial(_dockerfile, root, settings.of(name)))
+        yield replace(check, name=f"dockerfile {name}") if name else check
     yield _suite(root, settings)
     yield _tried("locustfile", lambda: _locustfile(root, settings))
     yield _tried("keys", lambda: _keys(root, settings))

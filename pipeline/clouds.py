@@ -19,10 +19,10 @@ from pipeline.errors import ConfigurationError, StuckError, UnavailableError
 from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
+from pipeline.locations import Location, Share
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Provisioning
-from pipeline.reach import ENVIRONMENTS, Reach, local_name, regions_of
-from pipeline.sites import Share, Site, places_of
+from pipeline.reach import ENVIRONMENTS, Reach, Site, local_name, regions_of, sites_of
 from pipeline.stacks import BASELINE, shared_stack, stack_name, stacks_of, table_name
 
 Credentials = Callable[[], Mapping[str, str] | None]
@@ -33,9 +33,10 @@ class Cloud:
     """A cloud that is ready to be used.
 
     `aws` is the API of [cloud], `at` that of an environment in a region. `registry` is the host in image references,
-    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives an environment's front in a
-    region, `settled` keeps what an environment runs there now, `images` finds base images. `inside` turns a front's
-    URL into the one by which tasks reach it, `orders` is how tasks that load staging are told when to begin.
+    `login` what it asks for, `logins` what any registry asks for by its host. `url` gives the front of an environment
+    in a region, and of a service where there are several; `settled` keeps what runs there, `images` finds base images.
+    `inside` turns a front's URL into the one by which tasks reach it, `orders` is how tasks that load staging are told
+    when to begin.
     """
 
     aws: Aws
@@ -43,7 +44,7 @@ class Cloud:
     registry: str
     login: Credentials
     logins: Callable[[str], Mapping[str, str] | None]
-    url: Callable[[str, str], str]
+    url: Callable[[str, str, str], str]
     settled: Callable[[Desired], None]
     images: Callable[[Iterable[str]], Mapping[str, str]]
     inside: Callable[[str], str]
@@ -149,7 +150,12 @@ def _require_engine() -> None:
 def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     """The embedded cloud of the project at `root`; nothing is started yet."""
     environments = (
-        *(_local_environment(settings, name, region) for name, region in places_of(settings, ENVIRONMENTS)),
+        *(
+            _local_environment(settings, name, site)
+            for name in ENVIRONMENTS
+            for wave in sites_of(settings, name)
+            for site in wave
+        ),
         _local_baseline(settings),
     )
     spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
@@ -157,20 +163,19 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
         if environment.name == BASELINE:  # a stack of staging's
             return
+        here = Clients.of(_local_aws(endpoints, environment.region).client)
+        there = _local_location(settings, environment.region)
         told = {"DatabaseUrl": endpoints.database_urls[environment.name]}
+        if environment.service:  # what all services share is the app's
+            _make(Provisioning(there, here, SystemClock(), lambda _line: None), [])
         make = Provisioning(
-            _local_site(settings, environment.region),
-            Clients.of(_local_aws(endpoints, environment.region).client),
+            there.of(environment.service),
+            here,
             SystemClock(),
             lambda _line: None,
             secrets=lambda _environment: told,
         )
-        plan = make.plan([environment.environment])
-        if plan.reasons:
-            raise StuckError(
-                "\n".join(reason.text for reason in plan.reasons), hint=plan.reasons[0].remedy or "see above"
-            )
-        make.apply(plan)
+        _make(make, [environment.environment])
 
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
 
@@ -180,19 +185,36 @@ def _local_baseline(settings: Settings) -> LocalEnvironment:
     return LocalEnvironment(BASELINE, settings.app.live, provision_key="staging", beside="staging")
 
 
-def _local_environment(settings: Settings, name: str, region: str) -> LocalEnvironment:
-    site = _local_site(settings, region)
-    made_of = [shared_stack(site), *stacks_of(site, name)]
+def _local_environment(settings: Settings, name: str, site: Site) -> LocalEnvironment:
+    there = _local_location(settings, site.region)
+    own = there.of(site.service)
+    made_of = [shared_stack(there), *stacks_of(own, name)]
     key = json.dumps(
         [[spec.request.parameters, spec.request.template] for spec in made_of if spec], sort_keys=True
     )
-    called = local_name(settings, name, region)
-    return LocalEnvironment(called, settings.app.live, provision_key=key, region=region, tag=name)
+    called = local_name(settings, name, site.region, site.service)
+    return LocalEnvironment(
+        called,
+        own.settings.app.live,
+        provision_key=key,
+        region=site.region,
+        tag=name,
+        service=site.service,
+    )
 
 
-def _local_site(settings: Settings, region: str) -> Site:
-    home = region == settings.cloud.region
-    return Site.whole(settings) if home else Site.at(settings, region, Share.NOTHING)
+def _make(make: Provisioning, environments: list[str]) -> None:
+    plan = make.plan(environments)
+    if plan.reasons:
+        raise StuckError(
+            "\n".join(reason.text for reason in plan.reasons), hint=plan.reasons[0].remedy or "see above"
+        )
+    make.apply(plan)
+
+
+def _local_location(settings: Settings, region: str) -> Location:
+    home = region in ("", settings.cloud.region)
+    return Location.whole(settings) if home else Location.at(settings, region, Share.NOTHING)
 
 
 def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:
@@ -242,7 +264,7 @@ def _open_local(settings: Settings, cloud: LocalCloud, say: Say, *, start: bool)
         registry=endpoints.registry,
         login=lambda: None,
         logins=lambda _host: None,
-        url=lambda environment, region: urls[local_name(settings, environment, region)],
+        url=lambda *where: urls[local_name(settings, *where)],
         settled=cloud.record,
         images=_images(say),
         inside=lambda url: inside.get(url, url),
@@ -261,26 +283,36 @@ def _local_aws(endpoints: Endpoints, region: str = "") -> Aws:
     )
 
 
+def _address(settings: Settings, environment: str, region: str, service: str) -> str:
+    """The key that names a front's address."""
+    several = len(regions_of(settings, environment)) > 1
+    if service:
+        return f'services.{service}.urls."{environment}{f"/{region}" if several else ""}"'
+    return f"environments.{environment}.{f'urls.{region}' if several else 'url'}"
+
+
 def _open_aws(settings: Settings, say: Say) -> Cloud:
     access = Access(settings.cloud.region, profile=settings.cloud.profile)
     aws = Aws(access)
     say(f"cloud: aws – {aws.who()} in {settings.cloud.region}")
     reach = Reach(settings, aws, access)
 
-    def url(environment: str, region: str) -> str:
+    def url(environment: str, region: str, service: str) -> str:
         if environment == BASELINE:
-            return settings.environments.staging.baseline.url or beside(url("staging", region), region)
-        own = settings.environments[environment].url_in(region)
+            return settings.environments.staging.baseline.url or beside(url("staging", region, ""), region)
+        own = settings.of(service).environments[environment].url_in(region)
         client = reach.aws(environment, region).client
         outputs = (
-            stack_outputs(client("cloudformation"), stack_name(settings, environment)) if not own else None
+            stack_outputs(client("cloudformation"), stack_name(settings.of(service), environment))
+            if not own
+            else None
         )
         found = own or (outputs or {}).get("LoadBalancerUrl", "")
         if not found:
-            several = len(regions_of(settings, environment)) > 1
             raise ConfigurationError(
-                f"no address of {environment}'s load balancer in {region}",
-                hint=f"set environments.{environment}.{f'urls.{region}' if several else 'url'} in pipeline.toml",
+                f"no address of {environment}'s load balancer in {region}"
+                + f", service {service}" * bool(service),
+                hint=f"set {_address(settings, environment, region, service)} in pipeline.toml",
             )
         return found
 

@@ -18,6 +18,7 @@ from pydantic import (
 from pipeline.config_errors import describe
 from pipeline.config_load import BaselineSettings, LoadSettings
 from pipeline.config_reach import AccountSettings, RegionSettings, RegistryHost
+from pipeline.config_services import BeforeSettings, ReleasedService, SmokeSettings, mistake_among
 from pipeline.config_setup import PrincipalArn, ScalingSettings, SetupSettings
 from pipeline.config_values import AS_WRITTEN, Seconds
 from pipeline.errors import ConfigurationError
@@ -114,19 +115,7 @@ class IntegrationSettings(Table):
     pytest_args: tuple[str, ...] = ()
     ready_timeout: Seconds = 60.0
     timeout: Seconds = 900.0
-
-
-class BeforeSettings(Table):
-    """A one-off task with the candidate's image before the rollout."""
-
-    command: Argv
-
-
-class SmokeSettings(Table):
-    """A check through the load balancer after the rollout."""
-
-    path: UrlPath
-    status: Annotated[int, Field(ge=100, le=599)] = 200
+    front: str = ""
 
 
 class RolloutSettings(Table):
@@ -194,10 +183,6 @@ class EnvironmentSettings(AccountSettings, Table):
         """The load balancer's address in a region; empty: the stack's output."""
         return self.url
 
-    def certificate_in(self, region: str) -> str:  # noqa: ARG002 – likewise
-        """The ARN of its load balancer's certificate in a region; empty: HTTP."""
-        return self.setup.certificate
-
 
 class StagingSettings(EnvironmentSettings):
     """Staging: an environment in which the way back can be tried out, and a candidate compared with a baseline."""
@@ -226,10 +211,6 @@ class ProductionSettings(RegionSettings, EnvironmentSettings):
     def url_in(self, region: str) -> str:
         """See `EnvironmentSettings.url_in`."""
         return self.urls.get(region, self.url)
-
-    def certificate_in(self, region: str) -> str:
-        """See `EnvironmentSettings.certificate_in`."""
-        return self.certificates.get(region, self.setup.certificate)
 
 
 class LimitSettings(Table):
@@ -322,6 +303,7 @@ class Settings(Table):
     app: AppSettings
     cloud: CloudSettings
     build: BuildSettings = BuildSettings()
+    services: dict[Name, ReleasedService] = {}
     integration: IntegrationSettings = IntegrationSettings()
     environments: Environments
     load: LoadSettings = LoadSettings()
@@ -344,10 +326,36 @@ class Settings(Table):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _services_fit(self) -> Settings:
+        if mistake := mistake_among(self):
+            raise ValueError(mistake)
+        return self
+
     @property
     def repository(self) -> str:
         """The image's repository inside the registry."""
         return self.app.repository or self.app.name
+
+    @property
+    def front(self) -> str:
+        """The service that suite and load are sent to; empty where there is only one."""
+        return self.integration.front or next(iter(self.services), "")
+
+    def of(self, service: str) -> Settings:
+        """The settings as one service of the release has them; all of them where `service` is empty."""
+        if not service:
+            return self
+        told, own = self.services[service], self.environments
+        environments = Environments.model_construct(
+            staging=told.inside("staging", own.staging), prod=told.inside("prod", own.prod)
+        )
+        table = self.cloud.table or f"onedigest-{self.app.name}"
+        cloud = self.cloud.model_copy(update={"table": table})
+        app = told.app(service, self.app)
+        return self.model_copy(
+            update={"app": app, "cloud": cloud, "environments": environments, "services": {}}
+        )
 
 
 def load(root: Path) -> Settings:

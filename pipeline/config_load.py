@@ -93,11 +93,11 @@ class LoadSettings(Table):
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     arrivals: Annotated[float, Field(gt=0)] | None = None
     warmup: Seconds = 5.0
-    duration: Seconds = 20.0
+    duration: Annotated[Seconds, Field(gt=0)] = 20.0
     baseline: Literal["prod", "none"] = "prod"
     min_duration: Annotated[Seconds, Field(gt=0)] = 16.0
     max_duration: Annotated[Seconds, Field(gt=0)] = 64.0
-    every: Annotated[Seconds, Field(gt=0)] = 8.0
+    every: Annotated[Seconds, Field(ge=1)] = 8.0
     solo: Annotated[Seconds, Field(gt=0)] = 10.0
     relative: RelativeSettings = RelativeSettings()
     errors: ErrorSettings = ErrorSettings()

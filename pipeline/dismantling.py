@@ -17,12 +17,12 @@ from pipeline.adapters.taking_down import (
     image_count,
 )
 from pipeline.errors import StuckError
+from pipeline.locations import Location, Share
 from pipeline.model.inventory import Found, Presence
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, Say
 from pipeline.provisioning import Hold
 from pipeline.reach import ENVIRONMENTS
-from pipeline.sites import Share, Site
 from pipeline.stacks import (
     APP_TAG,
     BASELINE,
@@ -65,7 +65,7 @@ class Dismantling:
 
     def __init__(
         self,
-        site: Site,
+        location: Location,
         client: Client,
         clock: Clock,
         say: Say,
@@ -74,8 +74,8 @@ class Dismantling:
         gone: Callable[[str], None],
     ) -> None:
         """`hold` keeps rollouts away from an environment, `gone` is told when one is no more."""
-        self._site = site
-        self._settings = site.settings
+        self._location = location
+        self._settings = location.settings
         self._client = client
         self._clock = clock
         self._say = say
@@ -102,11 +102,11 @@ class Dismantling:
             reason for name in environments for reason in self._foreign(possible_stacks(self._settings, name))
         ]
         others = self._others((*environments, *going), elsewhere)
-        last = not others and self._site.share is not Share.BESIDE
+        last = not others and self._location.share is not Share.BESIDE
         if last:
             reasons += self._foreign([stack_name(self._settings, "shared")])
         found = self.inventory(environments, last=last, keep_images=keep_images)
-        shared = _SHARED.get(self._site.share)
+        shared = _SHARED.get(self._location.share)
         notes = [f"{name} is still there: {shared} stay" for name in others if shared]
         if self._settings.cloud.provider == "local":
             notes.append(
@@ -212,9 +212,9 @@ class Dismantling:
         ]
 
     def _others(self, going: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
-        if self._site.share is Share.BESIDE:
+        if self._location.share is Share.BESIDE:
             return []
-        here = self.in_use if self._site.share is Share.ALL else self._stands
+        here = self.in_use if self._location.share is Share.ALL else self._stands
         return [*(name for name in ENVIRONMENTS if name not in going and here(name)), *elsewhere]
 
     def _stands(self, name: str) -> bool:
@@ -231,7 +231,7 @@ class Dismantling:
             lost.append(f"{count} images and records of evidence in repository {self._settings.repository}")
         if any(one.kind == "table" for one in found):
             lost.append(f"the deployment log in table {table_name(self._settings)}")
-        shared = shared_stack(self._site)
+        shared = shared_stack(self._location)
         if shared and shared.request.parameters["SigningKey"] == "yes":
             lost.append(
                 "the signing key: KMS deletes it after 7 days, and what it signed can be checked no more"

@@ -1,4 +1,4 @@
-"""A project's set-up and clean-up at all of its sites: looked at everywhere before anything is changed anywhere."""
+"""A project's set-up and clean-up at all of its locations: looked at everywhere before anything is changed anywhere."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from pathlib import Path
 from pipeline.clouds import Ground, Survey, open_grounds
 from pipeline.config import Settings, load
 from pipeline.dismantling import CleanupPlan
+from pipeline.errors import ConfigurationError
 from pipeline.foundation import Foundation
+from pipeline.locations import Chosen, Location, Share, chosen, places_of
 from pipeline.model.inventory import Found
 from pipeline.model.verdict import Reason
 from pipeline.ports import Say
 from pipeline.provisioning import Made, SetupPlan
 from pipeline.reach import ENVIRONMENTS, ecr_place
-from pipeline.sites import Chosen, Share, Site, chosen, places_of
 
 
 @dataclass(frozen=True)
 class Estate:
-    """The sites that a command is about: that of [cloud] first, then in the order of the waves.
+    """The locations that a command is about: that of [cloud] first, then in the order of the waves.
 
-    Errors are those of `Provisioning` and `Dismantling`; after one, nothing is done at the sites that come later.
+    Errors are those of `Provisioning` and `Dismantling`; after one, nothing is done at those that come later.
     """
 
     about: Chosen
@@ -36,11 +37,17 @@ class Estate:
         Raises ConfigurationError, UsageError, UnavailableError, DeniedError.
         """
         about = chosen(load(root), environments, region)
+        if about.settings.services:
+            raise ConfigurationError(
+                f"{why} makes and deletes nothing for [services] of pipeline.toml",
+                hint="the local cloud sets itself up; on AWS name what is there: environments.ENV.cluster, "
+                "services.NAME.service and services.NAME.urls",
+            )
         return cls.of(about, open_grounds(root, about.settings, say), say, why)
 
     @classmethod
     def of(cls, about: Chosen, survey: Survey, say: Say, why: str) -> Estate:
-        """The sites of what a command is about."""
+        """The locations of what a command is about."""
         home = survey("", about.settings.cloud.region)
         found: dict[Ground, list[str]] = {home: []} if about.home else {}
         for environment, region in about.places:
@@ -49,9 +56,9 @@ class Estate:
         for ground, names in found.items():
             share = Share.ALL if ground is home else _share(about.settings, ground, names, taken)
             taken.add(ground.place)
-            site = Site.at(about.settings, ground.region, share)
+            location = Location.at(about.settings, ground.region, share)
             told = _from(ground.region, say) if len(found) > 1 else say
-            foundations.append(Foundation(site, ground, home, tuple(names), told, why))
+            foundations.append(Foundation(location, ground, home, tuple(names), told, why))
         return cls(about, survey, tuple(foundations))
 
     @property
@@ -60,7 +67,7 @@ class Estate:
         return self.about.settings
 
     def plan_setup(self, *, accept_loss: bool) -> list[tuple[Foundation, SetupPlan]]:
-        """What a set-up would do at each site. Nothing is changed."""
+        """What a set-up would do at each location. Nothing is changed."""
         return [
             (one, one.provisioning.plan(one.environments, accept_loss=accept_loss))
             for one in self.foundations
@@ -68,12 +75,12 @@ class Estate:
 
     @staticmethod
     def set_up(plans: Sequence[tuple[Foundation, SetupPlan]]) -> Iterator[tuple[Foundation, list[Made]]]:
-        """Does it, site by site: first where the table of leases is. No plan may have reasons against it."""
+        """Does it, one by one: first where the table of leases is. No plan may have reasons against it."""
         for one, plan in plans:
             yield one, one.provisioning.apply(plan)
 
     def plan_cleanup(self, *, keep_images: bool) -> list[tuple[Foundation, CleanupPlan]]:
-        """What a clean-up would take away at each site, in its order: what all share goes last. Nothing is changed."""
+        """What a clean-up would take away at each location, what all share last. Nothing is changed."""
         return [
             (
                 one,
@@ -81,7 +88,7 @@ class Estate:
                     one.environments,
                     keep_images=keep_images,
                     going=self._going_beside(one),
-                    elsewhere=self._in_use_elsewhere(one) if one.site.share is Share.ALL else (),
+                    elsewhere=self._in_use_elsewhere(one) if one.location.share is Share.ALL else (),
                 ),
             )
             for one in reversed(self.foundations)
@@ -91,7 +98,7 @@ class Estate:
     def clean_up(
         plans: Sequence[tuple[Foundation, CleanupPlan]], *, keep_images: bool
     ) -> Iterator[tuple[Foundation, tuple[Found, ...]]]:
-        """Does it, site by site, and says what is there then. No plan may have reasons against it."""
+        """Does it, one by one, and says what is there then. No plan may have reasons against it."""
         for one, plan in plans:
             yield one, one.dismantling.apply(plan, keep_images=keep_images)
 
@@ -118,8 +125,8 @@ class Estate:
         found = []
         for name, region in left:
             ground = self.survey(name, region)
-            site = Site.at(self.settings, region, Share.NOTHING)
-            there = Foundation(site, ground, home.ground, (name,), home.say, home.why)
+            location = Location.at(self.settings, region, Share.NOTHING)
+            there = Foundation(location, ground, home.ground, (name,), home.say, home.why)
             if ground.place != home.ground.place and there.dismantling.in_use(name):
                 found.append(f"{name} in {region}")
         return found

@@ -17,11 +17,11 @@ from pipeline.adapters.table import Table
 from pipeline.clouds import Ground
 from pipeline.config import Settings
 from pipeline.dismantling import Dismantling
+from pipeline.locations import Location
 from pipeline.model.lease import Claim
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Made, Provisioning
 from pipeline.records import login
-from pipeline.sites import Site
 from pipeline.stacks import APP_TAG, ENVIRONMENT_TAG, cluster_name, service_name, table_name
 
 WAIT_SECONDS = 900.0
@@ -64,12 +64,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Foundation:
-    """Set-up and clean-up of one project at one site, for the `environments` that are there.
+    """Set-up and clean-up of one project at one location, for the `environments` that are there.
 
     `home` is where the table of leases is; `why` is told to whoever waits for one.
     """
 
-    site: Site
+    location: Location
     ground: Ground
     home: Ground
     environments: tuple[str, ...]
@@ -78,15 +78,15 @@ class Foundation:
 
     @property
     def settings(self) -> Settings:
-        """Those of the site."""
-        return self.site.settings
+        """Those of the location."""
+        return self.location.settings
 
     @cached_property
     def provisioning(self) -> Provisioning:
         """Set-up."""
         clients = Clients.of(self.ground.aws.client)
         return Provisioning(
-            self.site, clients, SystemClock(), self.say, hold=self.hold, secrets=self.ground.secrets
+            self.location, clients, SystemClock(), self.say, hold=self.hold, secrets=self.ground.secrets
         )
 
     @cached_property
@@ -94,7 +94,7 @@ class Foundation:
         """Clean-up."""
         ground = self.ground
         return Dismantling(
-            self.site, ground.aws.client, SystemClock(), self.say, hold=self.hold, gone=ground.gone
+            self.location, ground.aws.client, SystemClock(), self.say, hold=self.hold, gone=ground.gone
         )
 
     def now(self, name: str, made: Sequence[Made]) -> Ready:
@@ -122,7 +122,7 @@ class Foundation:
     def _missing(self, name: str) -> Iterator[str]:
         """How to give the environment the secrets that pipeline.toml declares and that have no value yet."""
         client, app = self.ground.aws.client("secretsmanager"), self.settings.app.name
-        there = "" if self.ground.region == self.site.home else f" --region {self.ground.region}"
+        there = "" if self.ground.region == self.location.home else f" --region {self.ground.region}"
         for secret in sorted(set(self.settings.environments[name].secrets.values())):
             found = account_lookups.secret(client, secret)
             if found is None:

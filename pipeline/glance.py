@@ -25,28 +25,39 @@ class Glance:
     drift: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is on record: `records` gives what is kept of a digest, `release` the release that an image is of, which is
+    itself where there is one service; `newest` is the environment's last good record.
+    """
+
+    records: Callable[[Digest], Collected]
+    release: Callable[[Digest], Digest]
+    newest: Evidence | None
+
+
 def glance(
     service: Service,
     targets: Callable[[str, str], TargetHealth],
     container: str,
-    records: Callable[[Digest], Collected],
-    newest: Evidence | None,
+    known: Known,
 ) -> Glance:
     """Looks at a service once.
 
-    `targets` gives the health of a target group by ARN, and of its alternate (empty: there is none); `records` what is
-    kept of a digest; `newest` is the environment's last good record.
+    `targets` gives the health of a target group by ARN, and of its alternate (empty: there is none).
     """
+    newest = known.newest
     state = service.describe()
     tasks = [task for task in service.tasks() if task.alive]
-    digests = sorted({digest for task in tasks if (digest := task.image_digests.get(container))})
+    running = {digest for task in tasks if (digest := task.image_digests.get(container))}
+    digests = sorted({str(known.release(Digest(digest))) for digest in running})
     groups = (state.target_group, state.alternate_target_group)
     healthy = sum(target.state == "healthy" for target in targets(*groups).states())
     moving = in_progress(state)
     recorded = str(newest.subject) if newest else ""
     return Glance(
         digests=digests,
-        commit=_commit(records(Digest(digests[0]))) if len(digests) == 1 else "",
+        commit=_commit(known.records(Digest(digests[0]))) if len(digests) == 1 else "",
         since=newest.statement.finished.isoformat(timespec="seconds")
         if newest and digests == [recorded]
         else "",

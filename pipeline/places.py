@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,9 +36,10 @@ from pipeline.model.verdict import Outcome, Verdict
 from pipeline.model.waves import deployment_in
 from pipeline.ports import Candidate, Clock, Held, Lease, Say
 from pipeline.preflight import Preflight, Preview, Wish
-from pipeline.reach import local_name
+from pipeline.reach import Site, local_name
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
+from pipeline.shares import Shares
 from pipeline.stacks import cluster_name, service_name
 
 _IN_ORDER = frozenset({"prod"})
@@ -56,7 +57,7 @@ _REVISION = "org.opencontainers.image.revision"
 
 @dataclass(frozen=True)
 class Place:
-    """An environment by `name`, in a `region`. `wait` is for how many seconds whoever holds its lease is waited for.
+    """An environment by `name`, at one of its sites. Whoever holds its lease is waited for, for `wait` seconds.
 
     `ancestry` compares commits; `older` is somebody's decision to let an older image in. A rollout waits by `clock`,
     and is watched for `lingers` seconds beyond its bake; it begins `after` so many seconds of other rollouts. Nothing
@@ -64,7 +65,7 @@ class Place:
     """
 
     name: str
-    region: str
+    site: Site
     settings: Settings
     cloud: Cloud
     records: Records
@@ -75,6 +76,16 @@ class Place:
     clock: Clock = field(default_factory=SystemClock)
     lingers: float = 0.0
     after: Callable[[], float] = lambda: 0.0
+
+    @property
+    def region(self) -> str:
+        """The region it is in."""
+        return self.site.region
+
+    @cached_property
+    def shares(self) -> Shares:
+        """Which image of a release runs here."""
+        return Shares(self.records, self.name, self.site.service)
 
     @cached_property
     def aws(self) -> Aws:
@@ -112,7 +123,7 @@ class Place:
 
     def url(self) -> str:
         """The load balancer's front."""
-        return self.cloud.url(self.name, self.region)
+        return self.cloud.url(self.name, self.region, self.site.service)
 
     def targets(self, group: str, alternate: str) -> ElbTargets:
         """The health of a target group, and of the one that takes turns with it where there is one."""
@@ -134,16 +145,17 @@ class Place:
 
     def spec(self, candidate: Candidate) -> DeploySpec:
         """What to roll out of a candidate. The commit is the image's own, whatever is checked out now."""
-        facts = self.records.registry.image_facts(candidate.ref)
+        image = self.shares.image(candidate.ref)
+        facts = self.records.registry.image_facts(image)
         return DeploySpec(
             container=self.own.container,
             desired=self.own.desired,
-            environment=self._environment(candidate.ref, facts.labels),
+            environment=self._environment(image, facts.labels),
             secrets={key: self.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
             before=self.own.before.command if self.own.before else (),
             base_url=self.url(),
             checks=_checks(self.own, self.settings.app.version),
-            platform_digests=facts.platform_digests,
+            platform_digests=(image.digest, *facts.platform_digests),
             alarms=self.own.rollout.alarms,
             probe_limits=_probe_limits(self.own.rollout),
         )
@@ -155,22 +167,12 @@ class Place:
 
     def preview(self, image: ImageRef | None) -> Preview:
         """What a rollout of the image would meet and do; None: what any would meet. See `Preflight.look`."""
-        service, before = self.service, self.own.before
-        wish = Wish(
-            environment=self._environment,
-            secrets=self.own.secrets,
-            alarms=self.own.rollout.alarms,
-            strategy=self.own.rollout.declared,
-            stay_up=self.own.rollout.bake + self.lingers,
-            first=self.own.desired,
-            before=" ".join(before.command) if before else "",
-            after=self.after(),
-        )
+        service, wish = self.service, _wish(self.own, self._environment, self.lingers, self.after())
         account = Account(self.aws, service.cluster, service.service, service.container)
         look = Preflight(service, account, wish, SystemClock().now).look
         if image is None:
             return look(None, lambda: None)
-        records, where = self.records, (self.name, self.region)
+        image, records, where = self.shares.image(image), self.records, (self.name, self.region)
         return look(records.destined(*where, image), lambda: records.found(*where, image))
 
     def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
@@ -191,7 +193,7 @@ class Place:
 
     def running(self) -> frozenset[Digest]:
         """The digests that run here now."""
-        return digests_run(self.service.tasks(), self.own.container)
+        return self.shares.releases(digests_run(self.service.tasks(), self.own.container))
 
     def leaving(self) -> frozenset[Digest]:
         """What a rollback leaves. See `pipeline.model.rollback.leaving`."""
@@ -200,43 +202,43 @@ class Place:
     def pinned(self) -> Digest | None:
         """The digest that the service is told to run, None where its task definition names a tag."""
         told = self.service.describe().task_definition
-        return digest_in(self.service.task_definition(told), self.own.container)
+        found = digest_in(self.service.task_definition(told), self.own.container)
+        return self.shares.release(found) if found else None
 
     def order(self, candidate: Candidate, running: frozenset[Digest]) -> Order:
         """Whether the candidate may replace what runs. Of a work tree only the commit counts: it is released now."""
         if self.name not in _IN_ORDER:
             return Order(Verdict(self.name, Outcome.PASSED), {"order": "not asked for here"})
-        ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
         # What is pinned as well: tasks may report a platform's digest, of which nothing is on record.
         pinned = self.pinned() if running else None
-        seen = running | ({pinned} if pinned else set())
-        others = [self.records.origin(digest) for digest in sorted(seen, key=str)]
-        known = [(other, self.ancestry(ours.commit, other.commit)) for other in others]
-        return judge_order(self.name, ours, known, self.older)
+        seen = self.shares.releases(running) | ({pinned} if pinned else set())
+        return _order(self, candidate, [self.records.origin(digest) for digest in sorted(seen, key=str)])
 
     def last_good(self) -> Previous | None:
         """What the last good deployment on record ran, as far as its task definition is still what it was."""
         found = self.records.last_good(self.name, self.pinned())
         definition = self.definition_of(found) if found else ""
-        return Previous(definition, digests=frozenset({found.subject})) if found and definition else None
+        if found is None or not definition:
+            return None
+        return Previous(definition, digests=frozenset({self._image_of(found).digest}))
+
+    def _image_of(self, deployment: Evidence) -> ImageRef:
+        return self.shares.image(ImageRef(self.records.repository, deployment.subject))
 
     def definition_of(self, deployment: Evidence) -> str:
         """The ARN of the task definition that a recorded deployment ran; empty where it is gone, or runs another image.
 
         A cluster that was made anew counts its revisions from one again.
         """
-        told = deployment_in(deployment.statement.facts, self.region)
-        return _definition_of(self.service, deployment.subject, str(told.get("task_definition", "")))
+        told = deployment_in(deployment.statement.facts, self.site.key)
+        arn = str(told.get("task_definition", ""))
+        return _definition_of(self.service, self._image_of(deployment).digest, arn) if arn else ""
 
     def settled(self, image: ImageRef, result: RolloutResult, say: Say) -> None:
         """Tells the cloud what runs here from now on, and keeps the image from expiring."""
         _protect(self.records, self.name, image, say)
         try:
-            service = self.service
-            definition, count = service.task_definition(result.task_definition), service.describe().desired
-            name = local_name(self.settings, self.name, self.region)
-            where = (name, service.cluster, service.service)
-            self.cloud.settled(Desired(*where, definition, count, self.region))
+            _keep(self, result)
         except PipelineError as error:
             say(f"the cloud was not told that {image.digest.short} runs on {self.name} now: {error.message}")
 
@@ -252,7 +254,13 @@ class Place:
 
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
-        return self.records.delivered(self.name, self.region, image, say)
+        return self.shares.image(self.records.delivered(self.name, self.region, image, say))
+
+
+def _order(place: Place, candidate: Candidate, others: Sequence[Origin]) -> Order:
+    ours = Origin(candidate.ref.digest, candidate.source.commit, candidate.source.built_at)
+    known = [(other, place.ancestry(ours.commit, other.commit)) for other in others]
+    return judge_order(place.name, ours, known, place.older)
 
 
 def _protect(records: Records, name: str, image: ImageRef, say: Say) -> None:
@@ -262,6 +270,14 @@ def _protect(records: Records, name: str, image: ImageRef, say: Say) -> None:
         say(
             f"{image.digest.short} got no promoted-{name} tag, a lifecycle rule may expire it: {error.message}"
         )
+
+
+def _keep(place: Place, result: RolloutResult) -> None:
+    service = place.service
+    definition, count = service.task_definition(result.task_definition), service.describe().desired
+    name = local_name(place.settings, place.name, place.region, place.site.service)
+    where = (name, service.cluster, service.service)
+    place.cloud.settled(Desired(*where, definition, count, place.region))
 
 
 def _definition_of(service: EcsService, subject: Digest, arn: str) -> str:
@@ -277,6 +293,24 @@ def _definition_of(service: EcsService, subject: Digest, arn: str) -> str:
 def _shape(own: EnvironmentSettings) -> dict[str, Any]:
     regions = own.model_dump(mode="json", include=_REGIONS, exclude_defaults=True)
     return {**own.model_dump(mode="json", exclude=_REACH | _GROUND), **regions}
+
+
+def _wish(
+    own: EnvironmentSettings,
+    environment: Callable[[ImageRef, Mapping[str, str]], Mapping[str, str]],
+    lingers: float,
+    after: float,
+) -> Wish:
+    return Wish(
+        environment=environment,
+        secrets=own.secrets,
+        alarms=own.rollout.alarms,
+        strategy=own.rollout.declared,
+        stay_up=own.rollout.bake + lingers,
+        first=own.desired,
+        before=" ".join(own.before.command) if own.before else "",
+        after=after,
+    )
 
 
 def _policy(told: RolloutSettings, lingers: float) -> RolloutPolicy:

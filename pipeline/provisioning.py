@@ -17,11 +17,11 @@ from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.stack import Stacks, Standing
 from pipeline.adapters.template_file import parsed
 from pipeline.config import Settings
+from pipeline.locations import Location, Share
 from pipeline.model.stack_plan import ResourceChange, StackPlan, losses
 from pipeline.model.template import resources_made
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, Say
-from pipeline.sites import Share, Site
 from pipeline.stacks import (
     APP_TAG,
     RUNNING,
@@ -100,7 +100,7 @@ class Provisioning:
 
     def __init__(
         self,
-        site: Site,
+        location: Location,
         clients: Clients,
         clock: Clock,
         say: Say,
@@ -109,8 +109,8 @@ class Provisioning:
         secrets: Callable[[str], Mapping[str, str]] = lambda _environment: {},
     ) -> None:
         """`hold` keeps rollouts away while an environment's stacks are changed."""
-        self._site = site
-        self._settings = site.settings
+        self._location = location
+        self._settings = location.settings
         self._clients = clients
         self._say = say
         self._hold = hold
@@ -141,7 +141,7 @@ class Provisioning:
         specs = [shared] if shared else []
         for environment in environments:
             notes += not_here(self._settings, environment)
-            specs += [self._filled(spec, notes) for spec in stacks_of(self._site, environment)]
+            specs += [self._filled(spec, notes) for spec in stacks_of(self._location, environment)]
         return specs, reasons
 
     def _shared(self, notes: list[str]) -> tuple[StackSpec | None, list[Reason]]:
@@ -149,10 +149,10 @@ class Provisioning:
 
         A registry that pipeline.toml names for this region names the repository in it as well.
         """
-        spec, reasons = shared_stack(self._site), list[Reason]()
+        spec, reasons = shared_stack(self._location), list[Reason]()
         if spec is None:
             return None, reasons
-        whole = self._site.share is Share.ALL
+        whole = self._location.share is Share.ALL
         named = self._settings.app.repository or not whole
         told: dict[str, tuple[str, str, object]] = {
             "Repository": ("ImageRepository", self._settings.repository, named)
@@ -215,7 +215,7 @@ class Provisioning:
         return Step(plan, spec, spec.environment), []
 
     def _runs(self, environment: str) -> bool:
-        own = stacks_of(self._site, environment)[0].service
+        own = stacks_of(self._location, environment)[0].service
         live = owned.live_service(self._clients.ecs, own.cluster, own.service) if own else None
         return live is not None and live.desired > 0
 
@@ -268,7 +268,7 @@ class Provisioning:
 
     def _no_longer(self, environment: str) -> list[str]:
         """Stacks of ours that stand and are asked for no more, the last made first."""
-        wanted = {spec.name for spec in stacks_of(self._site, environment)}
+        wanted = {spec.name for spec in stacks_of(self._location, environment)}
         others = [name for name in possible_stacks(self._settings, environment) if name not in wanted]
         found = {name: self._stacks.standing(name) for name in reversed(others)}
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pipeline.adapters.assumed_role import Role
 from pipeline.adapters.aws import Access, Aws
@@ -27,12 +27,48 @@ def regions_of(settings: Settings, environment: str) -> tuple[str, ...]:
     return tuple(name for wave in waves_of(settings, environment) for name in wave)
 
 
-def local_name(settings: Settings, environment: str, region: str) -> str:
-    """What the local cloud calls an environment in a region: by its own name in `cloud.region`, else with the region's.
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where one rollout of an environment goes: a region, and of a release of several services one of them.
+
+    `key` tells it from the environment's others: the region, the service, or `region/service`.
+    """
+
+    key: str
+    region: str
+    service: str = ""
+
+
+def sites_of(settings: Settings, environment: str) -> tuple[tuple[Site, ...], ...]:
+    """The sites of an environment, by wave; all services of a region are in the region's wave."""
+    several = len(regions_of(settings, environment)) > 1
+
+    def key(region: str, service: str) -> str:
+        if not service:
+            return region
+        return f"{region}/{service}" if several else service
+
+    services = tuple(settings.services) or ("",)
+    return tuple(
+        tuple(Site(key(region, service), region, service) for region in wave for service in services)
+        for wave in waves_of(settings, environment)
+    )
+
+
+def kind_of(settings: Settings, environment: str) -> str:
+    """What the sites of an environment are called: `region`, `service`, or `part` where they are both."""
+    if not settings.services:
+        return "region"
+    return "part" if len(regions_of(settings, environment)) > 1 else "service"
+
+
+def local_name(settings: Settings, environment: str, region: str, service: str = "") -> str:
+    """What the local cloud calls an environment: by its name, the service's, and the region's unless it is the cloud's.
 
     So a project that gains regions keeps what it has.
     """
-    return environment if region == settings.cloud.region else f"{environment}-{region}"
+    where = "" if region == settings.cloud.region else region
+    return "-".join(filter(None, (environment, service, where)))
 
 
 def in_region(settings: Settings, region: str) -> Settings:

@@ -19,6 +19,7 @@ from pipeline.adapters.registry import OciRegistry
 from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.registry_referrers import Referrers
+from pipeline.adapters.registry_release import Releases
 from pipeline.adapters.witness import WitnessedStore
 from pipeline.config import Settings
 from pipeline.errors import UsageError
@@ -70,6 +71,11 @@ class Records:
         """Where evidence is kept."""
         mirrored = MirroredStore(self._attached, mirrors_of(self.settings), self._copier)
         return WitnessedStore(mirrored, FileEvidenceStore(self.state / "evidence"))
+
+    @cached_property
+    def shares(self) -> Releases:
+        """The image of each service in a release of several; none of any other image."""
+        return Releases(self.registry, self.repository)
 
     @cached_property
     def rules(self) -> Rules:
@@ -204,9 +210,8 @@ class Records:
 
     def destined(self, environment: str, region: str, image: ImageRef) -> ImageRef:
         """The image by the name under which the environment pulls it in a region."""
-        return ImageRef(
-            own_repositories(self.settings).get((environment, region), image.repository), image.digest
-        )
+        own = own_repositories(self.settings).get((environment, region))
+        return ImageRef(own or image.repository, image.digest)
 
     def found(self, environment: str, region: str, image: ImageRef) -> Image | None:
         """The image where the environment pulls from, else where it would be taken from; None: neither has it."""

@@ -7,38 +7,58 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.sandbox import SandboxSettings, ServiceSettings, TestcontainersSandbox
+from pipeline.adapters.sandbox import (
+    APP,
+    BesideSettings,
+    SandboxSettings,
+    ServiceSettings,
+    TestcontainersSandbox,
+)
 from pipeline.config import ServiceSettings as ToldService
 from pipeline.config import Settings
+from pipeline.model.digest import Digest
 from pipeline.ports import IntegrationSandbox
 
 Images = Callable[[list[str]], Mapping[str, str]]
 
 
-def make_sandbox(
-    root: Path, settings: Settings, environment: Mapping[str, str], images: Images, run_id: str
-) -> IntegrationSandbox:
-    """Runs a candidate with the services that pipeline.toml names, told `environment`.
+Shares = Callable[[Digest], Mapping[str, Digest]]
 
-    `images` gives references that the engine has for the images of services.
+
+def make_sandbox(
+    root: Path, settings: Settings, images: Images, shares: Shares, run_id: str
+) -> IntegrationSandbox:
+    """Runs a candidate with the dependencies that pipeline.toml names; of a release of several services, all of them.
+
+    `images` gives references that the engine has for the images of dependencies, `shares` the images of a release.
     """
-    told = settings.integration
+    told, front = settings.integration, settings.front
+    own = settings.of(front).app
     found = images([service.image for service in told.services.values()]) if told.services else {}
     wanted = SandboxSettings(
         root=root,
         tests=Path(told.tests),
         state=root / ".pipeline" / "sandboxes",
         python=sys.executable,
-        port=settings.app.port,
-        ready_path=settings.app.ready,
+        port=own.port,
+        ready_path=own.ready,
         ready_timeout=told.ready_timeout,
-        environment=environment,
+        environment={**own.environment, **told.environment},
         services=tuple(_service(name, service, found) for name, service in told.services.items()),
         before=told.before,
         pytest_args=told.pytest_args,
         suite_timeout=told.timeout,
+        name=front or APP,
+        beside=tuple(_beside(settings, name) for name in settings.services if name != front),
+        shares=shares,
     )
     return TestcontainersSandbox(wanted, SystemClock(), run_id=run_id)
+
+
+def _beside(settings: Settings, name: str) -> BesideSettings:
+    app = settings.of(name).app
+    environment = {**app.environment, **settings.integration.environment}
+    return BesideSettings(name, app.port, app.ready, environment)
 
 
 def _service(name: str, told: ToldService, images: Mapping[str, str]) -> ServiceSettings:

@@ -26,7 +26,7 @@ from pipeline.config import FILE, RequirementSettings, Settings
 from pipeline.errors import PipelineError
 from pipeline.fencing import RunLease
 from pipeline.gates import load_limits
-from pipeline.glance import Glance, glance
+from pipeline.glance import Glance, Known, glance
 from pipeline.logbook import Logbook
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected
@@ -38,7 +38,7 @@ from pipeline.model.run import RunReport
 from pipeline.places import Place
 from pipeline.ports import Candidate, Source, Stage
 from pipeline.preflight import Preview
-from pipeline.reach import regions_of
+from pipeline.reach import Site, kind_of, sites_of
 from pipeline.records import Records
 from pipeline.run_files import RunFiles
 from pipeline.runner import Runner
@@ -137,19 +137,28 @@ class Session:
         origin = self.records.origin(image.digest)
         return Candidate(Source(origin.commit, built_at=origin.built), image)
 
-    def regions(self, name: str) -> tuple[str, ...]:
-        """The regions of an environment, in the order of its waves."""
-        return regions_of(self.settings, name)
+    def sites(self, name: str) -> Mapping[str, Site]:
+        """Where an environment is, by key, in the order of its waves: regions, services, or both."""
+        return {site.key: site for wave in sites_of(self.settings, name) for site in wave}
 
-    def glance(self, name: str, region: str = "") -> Glance:
-        """What the environment looks like now in a region, against what is on record of it."""
-        place = make_place(self, name, region)
+    def kind(self, name: str) -> str:
+        """What the sites of an environment are called together: `regions`, `services` or `parts`."""
+        return f"{kind_of(self.settings, name)}s"
+
+    def url(self, name: str, key: str = "") -> str:
+        """The front of an environment at a site, by default its first."""
+        return make_place(self, name, key).url()
+
+    def glance(self, name: str, key: str = "") -> Glance:
+        """What the environment looks like now at a site, against what is on record of it."""
+        place = make_place(self, name, key)
 
         def weighed(digest: Digest) -> Collected:
             return self.records.weighed(ImageRef(self.records.repository, digest))
 
         newest = self.records.newest(name)
-        return glance(place.service, place.targets, place.own.container, weighed, newest)
+        named = place.shares.release
+        return glance(place.service, place.targets, place.own.container, Known(weighed, named, newest))
 
     def order(self, name: str, candidate: Candidate) -> Order:
         """Whether the candidate may replace what runs in the environment now; of several regions, one that refuses."""
@@ -163,17 +172,17 @@ class Session:
         left = [place.leaving() for place in make_places(self, name)]
         return leaving_all(left, newest.subject if newest else None)
 
-    def preview(self, name: str, image: ImageRef | None, region: str = "") -> Preview:
+    def preview(self, name: str, image: ImageRef | None, key: str = "") -> Preview:
         """What a rollout of the image would meet and do in the environment; None: what any would meet."""
-        preview = make_place(self, name, region).preview(image)
+        preview = make_place(self, name, key).preview(image)
         if name != "staging":
             return preview
         more = (*make_baseline(self).checks(), *make_workers(self).checks())
         return replace(preview, checks=(*preview.checks, *more))
 
     def previews(self, name: str, image: ImageRef) -> Mapping[str, Preview]:
-        """What a rollout of the image would meet and do in each region of the environment."""
-        return {region: self.preview(name, image, region) for region in self.regions(name)}
+        """What a rollout of the image would meet and do at each site of the environment."""
+        return {key: self.preview(name, image, key) for key in self.sites(name)}
 
     def beside(self) -> Left | None:
         """What runs beside staging now, None where nothing does."""
@@ -185,9 +194,9 @@ class Session:
         gained, lost = git.between(older, newer), git.between(newer, older)
         return (None, None) if gained is None or lost is None else (gained, lost)
 
-    def service_log(self, name: str, task: str, region: str = "") -> ServiceLog:
-        """The log of an environment's service in a region; `task` the beginning of a task's id, or empty."""
-        place = make_place(self, name, region)
+    def service_log(self, name: str, task: str, key: str = "") -> ServiceLog:
+        """The log of an environment's service at a site; `task` the beginning of a task's id, or empty."""
+        place = make_place(self, name, key)
         return ServiceLog(place.aws.client("logs"), place.service, SystemClock(), task)
 
     def history(self, name: str, limit: int) -> Sequence[HistoryLine]:
@@ -225,14 +234,12 @@ class Session:
         records are.
         """
         lines = [f"image       {report.image}"] if report.image else []
-        lines += [
-            f"{stage.name:<12}{self.cloud.url(stage.environment, region)}"
-            + (f"  {region}" if several else "")
-            for stage in report.stages
-            if stage.environment
-            for several in (len(self.regions(stage.environment)) > 1,)
-            for region in self.regions(stage.environment)
-        ]
+        for stage in report.stages:
+            keys = tuple(self.sites(stage.environment)) if stage.environment else ()
+            lines += [
+                f"{stage.name:<12}{self.url(stage.environment, key)}" + (f"  {key}" if len(keys) > 1 else "")
+                for key in keys
+            ]
         return [*lines, f"report      {path}" if path else f"records     {self.directory}"]
 
 
@@ -251,13 +258,14 @@ def _described(settings: Settings) -> dict[str, Any]:
     }
 
 
-def make_place(session: Session, name: str, region: str = "", **more: Any) -> Place:
-    """An environment in a region, by default its first, as a place to roll out to. `more` are fields of the place."""
-    settings = session.settings
+def make_place(session: Session, name: str, key: str = "", **more: Any) -> Place:
+    """An environment at a site, by default its first, as a place to roll out to. `more` are fields of the place."""
+    sites = session.sites(name)
+    site = sites[key] if key else next(iter(sites.values()))
     return Place(
         name,
-        region or regions_of(settings, name)[0],
-        settings,
+        site,
+        session.settings.of(site.service),
         session.cloud,
         session.records,
         lambda: session.lease,
@@ -269,8 +277,8 @@ def make_place(session: Session, name: str, region: str = "", **more: Any) -> Pl
 
 
 def make_places(session: Session, name: str) -> Sequence[Place]:
-    """An environment in each of its regions."""
-    return [make_place(session, name, region) for region in regions_of(session.settings, name)]
+    """An environment at each of its sites."""
+    return [make_place(session, name, key) for key in session.sites(name)]
 
 
 def make_baseline(session: Session) -> BaselineService:

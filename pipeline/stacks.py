@@ -9,8 +9,8 @@ from typing import Any
 from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.stack import template
 from pipeline.config import EnvironmentSettings, Settings
+from pipeline.locations import Location, Place, Share
 from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_policy, setup_policy
-from pipeline.sites import Place, Share, Site
 
 APP_TAG = "onedigest:app"
 ENVIRONMENT_TAG = "onedigest:environment"
@@ -63,17 +63,17 @@ def is_adopted(settings: Settings, environment: str) -> bool:
     return settings.cloud.provider == "aws" and bool(own.cluster or own.service)
 
 
-def scope(site: Site, environment: str = "") -> Scope:
-    """What IAM policies for this app are about at a site; those of an environment, with where it pulls from."""
-    settings = site.settings
+def scope(location: Location, environment: str = "") -> Scope:
+    """What IAM policies for this app are about at a location; those of an environment, with where it pulls from."""
+    settings = location.settings
     return Scope(
         app=settings.app.name,
         region=settings.cloud.region,
         repository=settings.repository,
         table=table_name(settings),
         key=signing_alias(settings),
-        home=site.home,
-        images=site.images(environment) if environment else "",
+        home=location.home,
+        images=location.images(environment) if environment else "",
     )
 
 
@@ -88,14 +88,14 @@ def policies(settings: Settings, places: Sequence[Place]) -> dict[str, Any]:
     `regions` has those for every other region, and for an environment's own profile or role; it is not there where
     there is none. Nothing is asked of AWS: every account is `*`.
     """
-    home = Site.whole(settings)
+    home = Location.whole(settings)
     found: dict[_Identity, list[str]] = {_Identity(settings.cloud.region): []}
     for name, region in places:
         own = settings.environments[name]
         found.setdefault(_Identity(region, own.profile, own.role_arn), []).append(name)
     here, *others = found.items()
     away = [
-        {**asdict(identity), "environments": names, **_policies(_site_of(settings, identity), names)}
+        {**asdict(identity), "environments": names, **_policies(_location_of(settings, identity), names)}
         for identity, names in others
     ]
     found_here = _policies(home, here[1])
@@ -114,15 +114,15 @@ class _Identity:
     role_arn: str = ""
 
 
-def _site_of(settings: Settings, identity: _Identity) -> Site:
-    return Site.at(settings, identity.region, Share.REPOSITORY)
+def _location_of(settings: Settings, identity: _Identity) -> Location:
+    return Location.at(settings, identity.region, Share.REPOSITORY)
 
 
-def _policies(site: Site, environments: Sequence[str]) -> dict[str, Any]:
-    places = [grounds(site.settings, name) for name in environments]
+def _policies(location: Location, environments: Sequence[str]) -> dict[str, Any]:
+    places = [grounds(location.settings, name) for name in environments]
     return {
-        "setup": setup_policy(scope(site), places),
-        "promote": {place.name: promotion_policy(scope(site, place.name), place) for place in places},
+        "setup": setup_policy(scope(location), places),
+        "promote": {place.name: promotion_policy(scope(location, place.name), place) for place in places},
     }
 
 
@@ -170,12 +170,12 @@ class _Kind:
     bears_roles: bool = False
 
 
-def shared_stack(site: Site) -> StackSpec | None:
-    """What all environments have in common, as far as it is kept at this site; None: there is nothing of it."""
-    settings, whole = site.settings, site.share is Share.ALL
+def shared_stack(location: Location) -> StackSpec | None:
+    """What all environments have in common, as far as it is kept here; None: there is nothing of it."""
+    settings, whole = location.settings, location.share is Share.ALL
     named = settings.app.repository or (settings.cloud.registry if whole else "")
     adopted = bool(named) and settings.cloud.provider == "aws"
-    if not whole and (adopted or site.share is not Share.REPOSITORY):
+    if not whole and (adopted or location.share is not Share.REPOSITORY):
         return None
     signed = whole and settings.evidence.signer == f"awskms:///alias/onedigest-{settings.app.name}"
     parameters = {
@@ -193,12 +193,12 @@ def shared_stack(site: Site) -> StackSpec | None:
     return StackSpec(StackRequest(name, template("shared"), parameters, {APP_TAG: settings.app.name}))
 
 
-def stacks_of(site: Site, environment: str) -> tuple[StackSpec, ...]:
+def stacks_of(location: Location, environment: str) -> tuple[StackSpec, ...]:
     """The stacks of an environment that the settings ask for, in the order in which they are made."""
-    settings = site.settings
+    settings = location.settings
     local = settings.cloud.provider == "local"
     return tuple(
-        _spec(site, environment, kind)
+        _spec(location, environment, kind)
         for kind in _KINDS
         if kind.wanted(settings, environment) and (kind.local or not local)
     )
@@ -225,11 +225,11 @@ def not_here(settings: Settings, environment: str) -> tuple[str, ...]:
     )
 
 
-def _spec(site: Site, environment: str, kind: _Kind) -> StackSpec:
-    settings = site.settings
+def _spec(location: Location, environment: str, kind: _Kind) -> StackSpec:
+    settings = location.settings
     tags = {APP_TAG: settings.app.name, ENVIRONMENT_TAG: environment + kind.suffix * bool(kind.service)}
     name = stack_name(settings, environment) + kind.suffix
-    regions = {"HomeRegion": site.home, "RepositoryRegion": site.images(environment)}
+    regions = {"HomeRegion": location.home, "RepositoryRegion": location.images(environment)}
     parameters = {**kind.parameters(settings, environment), **(regions if kind.bears_roles else {})}
     request = StackRequest(name, template(kind.template), parameters, tags)
     service = kind.service(settings, environment) if kind.service else ""
@@ -281,8 +281,10 @@ def _environment_parameters(settings: Settings, environment: str) -> dict[str, s
 
 def certificate(settings: Settings, environment: str) -> str:
     """The certificate of the environment's load balancer in `cloud.region`; empty: HTTP."""
-    own = settings.environments[environment].certificate_in(settings.cloud.region)
-    return own if settings.cloud.provider == "aws" else ""
+    if settings.cloud.provider != "aws":
+        return ""
+    regional = settings.environments.prod.certificates if environment == "prod" else {}
+    return regional.get(settings.cloud.region, settings.environments[environment].setup.certificate)
 
 
 def has_database(settings: Settings, environment: str) -> bool:

@@ -18,6 +18,7 @@ from pipeline.adapters.docker_engine import DockerBuilder, connect
 from pipeline.adapters.hygiene import Hadolint, Syft
 from pipeline.adapters.locust import Locust
 from pipeline.adapters.process import Processes
+from pipeline.adapters.registry_release import push_release
 from pipeline.clouds import build_images, open_cloud
 from pipeline.config import ProductionSettings, RequirementSettings, Settings, load
 from pipeline.gates import load_limits
@@ -27,7 +28,7 @@ from pipeline.model.load import GeneratorLimits
 from pipeline.model.waves import OnFailure, Waves
 from pipeline.places import Place
 from pipeline.ports import Candidate, IntegrationSandbox, LoadGenerator, Progress, Say, Stage
-from pipeline.reach import waves_of
+from pipeline.reach import kind_of, sites_of
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 from pipeline.session import (
     Asked,
@@ -41,7 +42,8 @@ from pipeline.session import (
 from pipeline.terminal import Terminal
 from pipeline.trust import Signing, needs_cloud, open_signing
 from stages.build import BuildPlan, BuildStage
-from stages.deployment import Environment, Target
+from stages.build_services import ServicesBuildStage
+from stages.deployment import Environment
 from stages.integration import IntegrationPlan, IntegrationStage
 from stages.prod import ProdStage
 from stages.regions import Regions
@@ -117,10 +119,22 @@ def make_stages(session: Session) -> tuple[Stage, ...]:
     )
 
 
-def _build_stage(session: Session) -> BuildStage:
-    root, settings = session.root, session.settings
+def _build_stage(session: Session) -> BuildStage | ServicesBuildStage:
+    services, records = session.settings.services, session.records
+    if not services:
+        return _build_of(session, "")
+
+    def compose(images: Mapping[str, ImageRef]) -> ImageRef:
+        return push_release(records.registry, images, f"release-{session.run_id.lower()}")
+
+    return ServicesBuildStage({name: _build_of(session, name) for name in services}, compose, records.shares)
+
+
+def _build_of(session: Session, service: str) -> BuildStage:
+    root, settings = session.root, session.settings.of(service)
     runner = Processes()
     images = cache(lambda: build_images(settings, session.cloud))
+    own = f"-{service}" if service else ""
     plan = BuildPlan(
         app=settings.app.name,
         root=root,
@@ -130,8 +144,8 @@ def _build_stage(session: Session) -> BuildStage:
         platform=settings.build.platform,
         args=settings.build.args,
         max_size=settings.build.max_size_mb * _MIB,
-        tag=f"build-{session.run_id.lower()}",
-        directory=session.directory,
+        tag=f"build-{session.run_id.lower()}{own}",
+        directory=session.directory / service,
     )
     return BuildStage(
         settings=plan,
@@ -147,19 +161,26 @@ def _build_stage(session: Session) -> BuildStage:
 def _integration_stage(session: Session) -> IntegrationStage:
     root, settings = session.root, session.settings
     told = settings.integration
-    environment = {**settings.app.environment, **told.environment}
+    front = settings.of(settings.front)
+    environment = {**front.app.environment, **told.environment}
 
     def sandbox() -> IntegrationSandbox:
         from pipeline.sandboxes import make_sandbox  # noqa: PLC0415 – half a second that only a test run needs
 
-        return make_sandbox(root, settings, environment, session.cloud.images, session.run_id)
+        shares = session.records.shares
+        return make_sandbox(root, settings, session.cloud.images, shares, session.run_id)
 
     content = {
-        **told.model_dump(mode="json"),
+        **told.model_dump(mode="json", exclude={"front"}),
         "environment": environment,
-        "port": settings.app.port,
-        "ready": settings.app.ready,
+        "port": front.app.port,
+        "ready": front.app.ready,
     }
+    if settings.services:
+        apps = {name: settings.of(name).app for name in settings.services}
+        keys = {"environment", "port", "ready"}
+        content["released"] = {n: app.model_dump(mode="json", include=keys) for n, app in apps.items()}
+        content["front"] = settings.front
     return IntegrationStage(IntegrationPlan(root, told.tests, content, session.directory), sandbox)
 
 
@@ -190,7 +211,7 @@ def _staging_stage(session: Session) -> StagingStage:
         (lambda: _production_image(session)) if settings.environments.staging.rehearse_rollback else None
     )
     return StagingStage(
-        make_environment(session, "staging"),
+        make_target(session, "staging"),
         plan,
         generator,
         rehearse,
@@ -201,7 +222,7 @@ def _staging_stage(session: Session) -> StagingStage:
 
 def make_rollback_stage(session: Session, name: str, to: Evidence, reason: str) -> RollbackStage:
     """A rollback of an environment to the deployment on record that `to` is."""
-    definitions = {place.region: place.definition_of(to) for place in make_places(session, name)}
+    definitions = {place.site.key: place.definition_of(to) for place in make_places(session, name)}
     target = make_target(session, name, lingers=False)
     return RollbackStage(target, definitions, reason, session.records.person)
 
@@ -212,35 +233,47 @@ def _production_image(session: Session) -> ImageRef | None:
     return ImageRef(session.records.repository, found.subject) if found else None
 
 
-def make_target(session: Session, name: str, *, lingers: bool = True) -> Target:
-    """An environment as the stages take it, in its one region or in all of them.
+def make_target(session: Session, name: str, *, lingers: bool = True) -> Environment | Regions:
+    """An environment as the stages take it: in one place, or in all its regions and all services at once.
 
     `lingers` False: no region is watched longer for the sake of a wave that comes after it.
     """
-    waves, own = waves_of(session.settings, name), session.settings.environments[name]
-    if not isinstance(own, ProductionSettings) or sum(map(len, waves)) == 1:
+    waves, settings = sites_of(session.settings, name), session.settings
+    if sum(map(len, waves)) == 1:
         return make_environment(session, name)
+    own = settings.environments[name]
+    bake, on_failure = (
+        (own.wave_bake, own.on_failure) if isinstance(own, ProductionSettings) else (0.0, "roll_back")
+    )
+    keys: Waves = tuple(tuple(site.key for site in wave) for wave in waves)
     interrupted, expected = threading.Event(), dict[str, float]()
     environments = {}
-    for number, wave in enumerate(waves):
-        linger = own.wave_bake if lingers and number + 1 < len(waves) else 0.0
-        for region in wave:
+    for number, wave in enumerate(keys):
+        linger = bake if lingers and number + 1 < len(keys) else 0.0
+        for key in wave:
             more = {
                 "clock": InterruptibleClock(interrupted),
                 "lingers": linger,
-                "after": partial(_until, waves[:number], expected),
+                "after": partial(_until, keys[:number], expected),
             }
-            place = make_place(session, name, region, **more)
+            place = make_place(session, name, key, **more)
             one = _environment(session, place)
-            environments[region] = replace(one, foreseen=partial(_foreseen, place, expected))
-    kept = make_logbook(session, name).keep
-    return Regions(environments, waves, OnFailure(own.on_failure), kept, interrupted.set)
+            environments[key] = replace(one, foreseen=partial(_foreseen, place, expected))
+    return Regions(
+        environments,
+        keys,
+        OnFailure(on_failure),
+        make_logbook(session, name).keep,
+        interrupted.set,
+        kind_of(settings, name),
+        next((site.key for wave in waves for site in wave if site.service == settings.front), ""),
+    )
 
 
 def _foreseen(place: Place, expected: dict[str, float], candidate: Candidate, say: Say) -> Mapping[str, Any]:
     """As `Place.foreseen`; how long it may take is put into `expected`, for the regions after it."""
     facts = place.foreseen(candidate, say)
-    expected[place.region] = float(facts.get("predicted", {}).get("at_most_s") or 0.0)
+    expected[place.site.key] = float(facts.get("predicted", {}).get("at_most_s") or 0.0)
     return facts
 
 
@@ -273,7 +306,7 @@ def _environment(session: Session, place: Place) -> Environment:
         delivered=place.delivered,
         recorded=place.recorded,
         foreseen=place.foreseen,
-        region=place.region,
+        region=place.site.key,
     )
 
 

@@ -70,6 +70,23 @@ class Target(Protocol):
         ...
 
 
+class LoadTarget(Target, Protocol):
+    """Where a candidate is loaded."""
+
+    @property
+    def base_url(self) -> Callable[[], str]:
+        """Gives the load balancer's front that the load is sent to."""
+        ...
+
+    def restore(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
+        """See `Environment.restore`."""
+        ...
+
+    def runs(self, candidate: Candidate) -> Verdict:
+        """See `Environment.runs`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """One environment: how to roll out there, and whom to tell of what runs there afterwards.
@@ -174,12 +191,13 @@ class Environment:
     def ready(self, candidate: Candidate, spec: DeploySpec, held: Held, progress: Progress) -> Ready:
         """A rollout that may begin; the image is where the environment pulls from afterwards."""
         image = self.delivered(candidate.ref, progress.note)
-        return Ready(image, replace(spec, last_good=self.last_good()), self.rollout(held))
+        release = ImageRef(image.repository, candidate.ref.digest)
+        return Ready(image, release, replace(spec, last_good=self.last_good()), self.rollout(held))
 
     def _deploy(self, ready: Ready, progress: Progress) -> Deployed:
         result = self.logged(ready.rollout, ready.image, ready.spec, progress)
         if result.outcome is RolloutOutcome.SUCCEEDED:
-            self.settled(ready.image, result, progress.note)
+            self.settled(ready.release, result, progress.note)
         outcome, code = _OUTCOMES[result.outcome]
         return Deployed(Verdict(self.name, outcome, result.reasons), code, self.facts(result))
 
@@ -230,9 +248,13 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a rollout is made of: the image where it is pulled from, what goes with it, and how it is rolled out."""
+    """What a rollout is made of: the image where it is pulled from, what goes with it, and how it is rolled out.
+
+    `release` is what the image is of, there too: itself, unless it is one of several services.
+    """
 
     image: ImageRef
+    release: ImageRef
     spec: DeploySpec
     rollout: Rollout
 

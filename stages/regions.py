@@ -1,4 +1,7 @@
-"""One environment in several regions: looked at in all of them first, rolled out wave by wave, judged as one."""
+"""One environment in several regions: looked at in all of them first, rolled out wave by wave, judged as one.
+
+A region here may as well be one of several services of a release, or a service in a region.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ class Regions:
     """An environment's regions, by name and in waves. See `stages.deployment.Target`.
 
     `on_failure` says what becomes of regions that had succeeded when another one has not. `kept` does something and
-    keeps it in the deployment log as one deployment; `interrupt` makes all rollouts let go at their next pause.
+    keeps it in the deployment log as one deployment; `interrupt` makes all rollouts let go at their next pause. `kind`
+    is what they are called; `front` is the one that suite and load are sent to, by default the first.
     """
 
     environments: Mapping[str, Environment]
@@ -34,6 +38,8 @@ class Regions:
     on_failure: OnFailure
     kept: Kept
     interrupt: Callable[[], None]
+    kind: str = "region"
+    front: str = ""
 
     @property
     def _first(self) -> Environment:
@@ -46,8 +52,14 @@ class Regions:
 
     @property
     def shape(self) -> Mapping[str, Any]:
-        """What of its settings makes another plan: they are the same in all regions."""
-        return self._first.shape
+        """What of its settings makes another plan: the same in all regions, or each service's own."""
+        if self.kind == "region":
+            return self._first.shape
+        return {"services": {name: dict(one.shape) for name, one in self.environments.items()}}
+
+    def base_url(self) -> str:
+        """The front's."""
+        return self.environments[self.front].base_url() if self.front else self._first.base_url()
 
     @property
     def held(self) -> Callable[..., AbstractContextManager[Held]]:
@@ -83,13 +95,34 @@ class Regions:
         made = self._each(ready, progress)
         if isinstance(made, Deployed):
             return made
-        at_once = (tuple(name for wave in self.waves for name in wave),)
-        return self._logged(candidate, _Going(self, made), at_once, OnFailure.STOP, progress)
+        return self._logged(candidate, _Going(self, made), self._at_once, OnFailure.STOP, progress)
+
+    def restore(self, candidate: Candidate, definition: str, held: Held, progress: Progress) -> Deployed:
+        """Rolls out in all at once what ran here before. See `Environment.restore`."""
+
+        def ready(one: Environment, voice: Progress) -> Ready:
+            return one.ready(candidate, one.backwards(candidate, definition, supersedes=False), held, voice)
+
+        made = self._each(ready, progress)
+        if isinstance(made, Deployed):
+            return made
+        return self._logged(candidate, _Going(self, made), self._at_once, self.on_failure, progress)
+
+    @property
+    def _at_once(self) -> Waves:
+        return (tuple(name for wave in self.waves for name in wave),)
 
     def serves(self, candidate: Candidate) -> Verdict:
         """Whether every region serves the candidate; the first that does not is named."""
+        return self._all(lambda one: one.serves(candidate))
+
+    def runs(self, candidate: Candidate) -> Verdict:
+        """Whether every running task everywhere runs the candidate; the first region where not is named."""
+        return self._all(lambda one: one.runs(candidate))
+
+    def _all(self, asked: Callable[[Environment], Verdict]) -> Verdict:
         for name, environment in self.environments.items():
-            verdict = environment.serves(candidate)
+            verdict = asked(environment)
             if not verdict.passed:
                 return _of(name, verdict)
         return Verdict(self.name, Outcome.PASSED)
@@ -119,7 +152,7 @@ class Regions:
 
     def _refused(self, refused: Mapping[str, Deployed]) -> Deployed:
         reasons = tuple(r for name, one in refused.items() for r in _of(name, one.verdict).reasons)
-        facts = {"regions": {name: dict(one.facts) for name, one in refused.items()}}
+        facts = {f"{self.kind}s": {name: dict(one.facts) for name, one in refused.items()}}
         first = next(iter(refused.values()))
         return Deployed(Verdict(self.name, first.verdict.outcome, reasons), None, facts, began=False)
 
@@ -130,7 +163,8 @@ class Regions:
             parts = Fleet(going.units, waves, on_failure, self.interrupt).run(progress)
             going.settle(parts, progress)
             end = end_of(parts)
-            reasons, facts = reasons_of(parts, end), facts_of(waves, parts, end)
+            reasons = reasons_of(parts, end, self.kind)
+            facts = facts_of(waves, parts, end, self.kind)
             verdict = Verdict(self.name, end.outcome, reasons)
             return Deployed(verdict, end.code, facts, began=end.began), Ended(end.word, reasons, facts)
 
@@ -167,8 +201,8 @@ class _Going:
         """Tells of every region that runs it now, once no other one can take that back any more."""
         for name, part in parts.items():
             if part.fate is Fate.SUCCEEDED and part.done is not None:
-                environment, image = self.regions.environments[name], self.ready[name].image
-                environment.settled(image, part.done, progress.note)
+                environment, release = self.regions.environments[name], self.ready[name].release
+                environment.settled(release, part.done, progress.note)
 
 
 def _of(region: str, verdict: Verdict) -> Verdict:

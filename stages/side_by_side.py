@@ -144,6 +144,7 @@ class SideBySide:
         """
         looks = Looks(self.plan.rules)
         pair = self._pair(looks)
+        looks = looks.settled(pair.blocks)
         verdict = conclude(looks, pair, self.plan.generator)
         facts = comparison_facts(looks, pair.blocks) | {"generator": health_of(pair.generator)}
         rounds: Sequence[Alone] = ()

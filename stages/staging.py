@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.errors import ConfigurationError, PipelineError
@@ -16,7 +16,7 @@ from pipeline.model.sides import Sides
 from pipeline.model.verdict import Outcome, Reason, Verdict
 from pipeline.ports import Candidate, Held, LoadGenerator, Plan, Progress, Source, StageResult
 from pipeline.rollout import RolloutOutcome, RolloutResult
-from stages.deployment import Deployed, Environment
+from stages.deployment import Deployed, LoadTarget
 from stages.files import hash_parts, hash_program
 from stages.side_by_side import LoadPlan, Measured, Opponent, SideBySide
 
@@ -33,7 +33,7 @@ class StagingStage:
     rehearsed. `keep` puts what was measured side by side beside the image.
     """
 
-    target: Environment
+    target: LoadTarget
     load: LoadPlan
     generator: LoadGenerator
     rehearse: Callable[[], ImageRef | None] | None = None
@@ -51,13 +51,15 @@ class StagingStage:
         return self.target.name
 
     def plan(self, candidate: Candidate) -> Plan:
-        """The image, the target, the locustfile with what lies beside it, and the load's shape; no limits.
+        """The image, the target, the locustfile with what lies beside it, the load's shape, and its rules; no limits.
 
-        How the sides are compared is part of it, not what is on the other side, which is on record. Production goes
-        on meanwhile, last of all to this very digest, and what was measured stays measured.
+        Limits are held against the record's metrics again by every gate. What a record cannot be judged by again is
+        part of the plan: by which rules the sides were compared, and what was asked of the load generator. Not what is
+        on the other side, which is on record. Production goes on meanwhile, last of all to this very digest, and what
+        was measured stays measured.
         """
-        shape, rules = self.load.shape, self.load.rules
-        compared = {"at_least": rules.min_duration, "at_most": rules.max_duration, "alone": self.load.solo}
+        shape = self.load.shape
+        compared = {"rules": asdict(self.load.rules), "alone": self.load.solo}
         content = {
             "image": str(candidate.ref.digest),
             "target": dict(self.target.shape),
@@ -69,6 +71,7 @@ class StagingStage:
                 "duration": shape.duration,
                 "processes": shape.processes,
                 "arrivals": shape.arrivals,
+                "generator": asdict(self.load.generator),
                 **self._workers(),
                 "compared": compared if self.opponent else None,
             },
@@ -110,6 +113,9 @@ class StagingStage:
                 return self.not_begun(error)
             turn = _Turn(self, candidate, held, progress)
             if self.opponent is None or against.image is None:
+                if self.opponent:
+                    # What a killed run left beside staging: no later one would take it over.
+                    self.opponent.end(held, progress)
                 progress.note(f"no baseline to compare with ({against.why}): absolute limits alone")
                 return turn.alone(against)
             try:

@@ -16,9 +16,9 @@ from pipeline.adapters.aws import Access, Aws
 from pipeline.clouds import Ground
 from pipeline.config import Settings, parse
 from pipeline.foundation import Foundation
+from pipeline.locations import Location
 from pipeline.model.inventory import Found
 from pipeline.provisioning import Made, SetupPlan
-from pipeline.sites import Site
 
 SHOP = """
 [app]
@@ -77,7 +77,7 @@ class Grounds:
             lambda _name, own: own,
             self.gone.append,
         )
-        return Foundation(Site.whole(self.settings), ground, ground, (), self.said.append, "a test")
+        return Foundation(Location.whole(self.settings), ground, ground, (), self.said.append, "a test")
 
     def plan(self, *environments: str, accept_loss: bool = False) -> SetupPlan:
         return self.foundation().provisioning.plan(environments, accept_loss=accept_loss)

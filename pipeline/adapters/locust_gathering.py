@@ -61,6 +61,7 @@ class Gathering:
         self._blocks: dict[int, dict[str, Endpoints]] = {}
         self._whole: list[Block] = []
         self._until = 0
+        self._late = False
 
     @_in_form
     def read(self) -> bool:
@@ -86,10 +87,16 @@ class Gathering:
 
     @_in_form
     def blocks(self) -> Sequence[Block]:
-        """The blocks of which every process has every answer, in order; those with no request are left out."""
+        """The blocks of which every process has every answer, in order; those with no request are left out.
+
+        An answer that nobody waited for any more belongs to a block that was given before: it is given again with it.
+        """
         whole = min(record.whole for record in self.records) + 1
         if self.ended:
             whole = min(whole, self._measured_blocks())
+        if self._late:
+            self._late = False
+            self._whole = [self._block(index) for index in sorted(self._blocks) if index < self._until]
         for index in range(self._until, whole):
             self._until = index + 1
             if index in self._blocks:
@@ -151,6 +158,7 @@ class Gathering:
 
     def _take(self, line: Line) -> None:
         for index, side, name, cell in cells_of(line):
+            self._late = self._late or index < self._until
             endpoints = self._blocks.setdefault(index, {}).setdefault(side, {})
             if name in endpoints:
                 endpoints[name].add(cell)
@@ -194,6 +202,8 @@ class Gathering:
             series=list(self._series(side, cells)),
             unfinished=sum(int(end["unfinished"][side]) for end in ends),
             as_sent=_as_sent(lines, side),
+            crossed=sum(int(end["crossed"][side]) for end in ends),
+            idle=tuple(sorted(set.intersection(*(set(map(str, end["idle"])) for end in ends)))),
         )
 
     def _series(self, side: str, cells: Iterable[tuple[int, str, Cell]]) -> Iterator[Second]:

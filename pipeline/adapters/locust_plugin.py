@@ -4,7 +4,8 @@ Without `ONEDIGEST_LOAD` in the environment it does nothing. With it (JSON, see 
 record that `locust_recorder` describes to `stream`. A request belongs to the moment it was sent. Requests sent within
 `duration` seconds after `lead` are recorded; their answers are waited for `grace` seconds. Requests to another server
 than the side's own (a token from somewhere, a wired address) are no requests of ours: they are not recorded, and the
-log says so. SIGTERM ends measuring with the block that runs, and then the process, with the record whole.
+log says so; those that went to the other one of two sides are counted by themselves. SIGTERM ends measuring with the
+block that runs, and then the process, with the record whole.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ _TICK = 0.02
 class Run:
     """Begins, follows and ends the load."""
 
-    def __init__(self, plan: Mapping[str, Any], recorder: Recorder, arrivals: Arrivals | None) -> None:
-        self._plan, self._recorder, self._arrivals = plan, recorder, arrivals
+    def __init__(
+        self, plan: Mapping[str, Any], recorder: Recorder, arrivals: Arrivals | None, made: Mapping[type, int]
+    ) -> None:
+        self._plan, self._recorder, self._arrivals, self._made = plan, recorder, arrivals, made
         self._begun = False
         self._told = gevent.event.Event()
 
@@ -56,7 +59,8 @@ class Run:
             flight = locust_sides.unseen(more.get("start_time"), response_time)
         if not name.startswith(request_type) or not name.startswith(f"{request_type} "):
             name = f"{request_type} {name}"
-        self._recorder.land(flight, name, response_time, more.get("exception"), more.get("url"))
+        urls = (more.get("url"), *locust_sides.led_to(more.get("response")))
+        self._recorder.land(flight, name, response_time, more.get("exception"), urls)
 
     def exception(self, user_instance: object, exception: BaseException, **_: Any) -> None:
         """A task of the locustfile raised."""
@@ -111,7 +115,8 @@ class Run:
             gevent.sleep(_TICK)
         unfinished = self._users(runner)
         recorder.interval(unfinished)
-        recorder.end(unfinished, self._arrivals.counts() if self._arrivals else {})
+        idle = sorted(kind.__name__ for kind in runner.user_classes if not self._made.get(kind))
+        recorder.end(unfinished, self._arrivals.counts() if self._arrivals else {}, idle)
         stopping.join()
 
     def _users(self, runner: Any) -> dict[str, int]:
@@ -124,8 +129,7 @@ def _install(plan: Mapping[str, Any]) -> None:
     stream = Path(plan["stream"]).open("w", encoding="utf-8")  # noqa: SIM115
     recorder = Recorder(plan, parties, stream)
     arrivals = Arrivals(plan, recorder) if plan["arrivals"] else None
-    run = Run(plan, recorder, arrivals)
-    locust_sides.assign(parties)
+    run = Run(plan, recorder, arrivals, locust_sides.assign(parties))
     locust_sides.watch_requests(recorder, arrivals.late if arrivals else None)
     if arrivals:
         pace(arrivals)

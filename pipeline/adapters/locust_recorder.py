@@ -7,7 +7,8 @@ It knows neither Locust nor gevent, and runs inside of Locust. One JSON object a
 - `interval`, twice a second: `from` and `to` (seconds since the begin), `blocks` (what was answered within it, by
   number of the block it was sent in, side and endpoint: requests, failures, histogram bins), `whole` (the last block
   of which every answer is in, or was waited for `grace` seconds), and the health of the process.
-- `end`: counts by which a reader knows that nothing is missing.
+- `end`: counts by which a reader knows that nothing is missing; `crossed`, how many requests of a side's users went to
+  the other side, by a redirect or a whole address; `idle`, the locustfile's User classes of which it ran no user.
 """
 
 from __future__ import annotations
@@ -186,6 +187,11 @@ class Recorder:
         self._flying: dict[Flight, None] = {}
         self._unseen = False
         self._strangers: set[str] = set()
+        self._crossed = {party.name: 0 for party in parties}
+        self._others = {
+            party: {other.server for other in parties} - {party.server} if len(parties) > 1 else set()
+            for party in parties
+        }
         self._lines = 0
 
     def ready(self) -> None:
@@ -227,13 +233,19 @@ class Recorder:
         """There will be no answer to count."""
         self._flying.pop(flight, None)
 
-    def land(self, flight: Flight, name: str, took: Any, failure: object = None, url: object = None) -> None:
-        """Counts an answer under the endpoint's name, after `took` ms, or that there is none."""
+    def land(
+        self, flight: Flight, name: str, took: Any, failure: object = None, urls: Sequence[object] = ()
+    ) -> None:
+        """Counts an answer under the endpoint's name, after `took` ms, or that there is none.
+
+        `urls` are what was asked: where it was sent first, then where redirects led.
+        """
         self._flying.pop(flight, None)
         if not flight.seen:
             self._unseen = True
         at, party = flight.at, flight.party
-        if party is None or not self.opens <= at < self.closes or self._elsewhere(url, party):
+        inside = party is not None and self.opens <= at < self.closes
+        if party is None or not inside or self._elsewhere(urls, party):
             self._book.outside += 1
             return
         side = party.name
@@ -277,8 +289,13 @@ class Recorder:
             }
         )
 
-    def end(self, unfinished: Mapping[str, int], arrivals: Mapping[str, Sequence[int]]) -> None:
-        """The last line; `arrivals` are planned and begun on time, by side."""
+    def end(
+        self,
+        unfinished: Mapping[str, int],
+        arrivals: Mapping[str, Sequence[int]],
+        idle: Sequence[str] = (),
+    ) -> None:
+        """The last line; `arrivals` are planned and begun on time, by side, `idle` the User classes without a user."""
         self._write(
             {
                 "kind": "end",
@@ -286,7 +303,9 @@ class Recorder:
                 "requests": self._book.counted,
                 "measured": self.closes - self.opens,
                 "unfinished": unfinished,
+                "crossed": self._crossed,
                 "arrivals": arrivals,
+                "idle": idle,
             }
         )
 
@@ -304,20 +323,28 @@ class Recorder:
             since = min(since, next(iter(self._flying)).at)
         return min(self._block(since), math.ceil((self.closes - self.opens) / self._length)) - 1
 
-    def _elsewhere(self, url: object, party: Party) -> bool:
-        """Whether another server was asked; clients that tell no URL ask ours."""
-        if not isinstance(url, str) or not url:
-            return False
-        if url.startswith(party.base) and url[len(party.base) : len(party.base) + 1] in "/?#":
-            return False
-        server = urlsplit(url).netloc.rpartition("@")[2]
-        if server in ("", party.server):
-            return False
-        if server not in self._strangers and len(self._strangers) < _MESSAGES:
-            self._strangers.add(server)
-            _LOG.warning("requests to %s do not count: the service under test is %s", server, party.server)
-        return True
+    def _elsewhere(self, urls: Sequence[object], party: Party) -> bool:
+        """Whether another server was asked, or a redirect led to the other side; clients that tell no URL ask ours."""
+        servers = [server for url in urls if (server := _server(url, party))]
+        crossed = next((server for server in servers if server in self._others[party]), "")
+        if crossed:
+            self._crossed[party.name] += 1
+        # Where else a service redirects to (a login, a file) is its answer's matter.
+        stranger = crossed or (servers[0] if servers and servers[0] != party.server else "")
+        if stranger and stranger not in self._strangers and len(self._strangers) < _MESSAGES:
+            self._strangers.add(stranger)
+            _LOG.warning("requests to %s do not count: the service under test is %s", stranger, party.server)
+        return bool(stranger)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._stream.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
         self._stream.flush()
+
+
+def _server(url: object, party: Party) -> str:
+    """The server that a URL names; empty where there is none."""
+    if not isinstance(url, str) or not url:
+        return ""
+    if url.startswith(party.base) and url[len(party.base) : len(party.base) + 1] in "/?#":
+        return party.server
+    return urlsplit(url).netloc.rpartition("@")[2]

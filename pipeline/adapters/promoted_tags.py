@@ -20,7 +20,8 @@ def tag_promoted(registry: OciRegistry, image: ImageRef, environment: str, when:
     """
     found = registry.manifest(image)
     tag = f"{_prefix(environment)}{when.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    registry.put_manifest(image.repository, tag, found.media_type, found.content)
+    if registry.resolve(image.repository, tag) != image.digest:  # several regions are promoted in one second
+        registry.put_manifest(image.repository, tag, found.media_type, found.content)
     return tag
 
 

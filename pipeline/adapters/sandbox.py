@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline.adapters.sandbox_containers import (
 from pipeline.adapters.suite import PytestSuite, Suite, Target
 from pipeline.adapters.watchdog import Watchdog
 from pipeline.errors import ConfigurationError, UndecidedError
-from pipeline.model.digest import ImageRef
+from pipeline.model.digest import Digest, ImageRef
 from pipeline.ports import Clock, Progress, SuiteResult, TestFailure
 
 KIND = "sandbox"
@@ -55,13 +55,27 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BesideSettings:
+    """Another service of the candidate's release, started beside the one that the suite is sent to.
+
+    `name` is its host name. It is ready when `ready_path` on `port` answers with a status from 200 to 299.
+    """
+
+    name: str
+    port: int
+    ready_path: str = "/"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """What to run around a candidate, and the suite to run against it.
 
     `root` is the project's folder: pytest runs there and `tests` is relative to it. `environment` is the app's;
     in its values `{digest}` and `{commit}` are replaced. `before`, when given, runs once in a container of the
     candidate before the app starts. Timeouts are in seconds; `suite_timeout` is for the whole pytest run.
-    `state` is where lock files are kept; every sandbox of one host and user should share it.
+    `state` is where lock files are kept; every sandbox of one host and user should share it. `name` is the candidate's
+    host name; `beside` are the other services of its release, whose images `shares` tells by the release's digest.
     """
 
     root: Path
@@ -77,6 +91,9 @@ class SandboxSettings:
     before_timeout: float = 120.0
     pytest_args: tuple[str, ...] = ()
     suite_timeout: float = 900.0
+    name: str = APP
+    beside: tuple[BesideSettings, ...] = ()
+    shares: Callable[[Digest], Mapping[str, Digest]] = lambda _release: {}
 
 
 class TestcontainersSandbox:
@@ -124,7 +141,9 @@ class TestcontainersSandbox:
                 pytest = PytestSuite(self._suite(), self._clock, watchdog)
                 run = _Run(self._settings, containers, pytest, directory, progress)
                 progress.step(f"fetching {image.digest.short}")
-                return run.all(image, labels_of_image(engine, str(image)).get(_REVISION, ""))
+                images = _images(self._settings, image)
+                labels = {name: labels_of_image(engine, str(each)) for name, each in images.items()}
+                return run.all(images, labels[self._settings.name].get(_REVISION, ""))
             finally:
                 progress.step("removing the sandbox")
                 remove(engine, batch.key)
@@ -152,27 +171,28 @@ class _Run:
         self._directory = directory
         self._progress = progress
 
-    def all(self, image: ImageRef, commit: str) -> SuiteResult:
-        """Everything in order; container logs are kept unless it all went well."""
+    def all(self, images: Mapping[str, ImageRef], commit: str) -> SuiteResult:
+        """Everything in order, with the candidate's `images` by host name; logs are kept unless it all went well."""
         well = False
         try:
-            result = self._services_then_candidate(image, commit)
+            result = self._services_then_candidate(images, commit)
             well = result.failed == 0 and result.passed > 0
             return result if well else self._with_logs(result)
         except UndecidedError:
             self._keep_logs()
             raise
 
-    def _services_then_candidate(self, image: ImageRef, commit: str) -> SuiteResult:
+    def _services_then_candidate(self, images: Mapping[str, ImageRef], commit: str) -> SuiteResult:
         self._containers.create_network()
         self._start_services()
-        environment = {
-            name: value.replace("{digest}", str(image.digest)).replace("{commit}", commit)
-            for name, value in self._settings.environment.items()
-        }
+        image = images[self._settings.name]
+        environment = _filled(self._settings.environment, image, commit)
         try:
             failure = self._before(image, environment)
-            return self._failed(failure) if failure else self._candidate(image, environment)
+            if failure:
+                return self._failed(failure)
+            beside = [self._start_beside(each, images[each.name], commit) for each in self._settings.beside]
+            return self._candidate(image, environment, beside)
         except CannotStartError as error:
             return self._failed(TestFailure("candidate starts", f"{image} cannot be started: {error}"))
 
@@ -207,10 +227,23 @@ class _Run:
         how = str(end) if end else f"still running after {self._settings.before_timeout:g} s"
         return TestFailure(name, f"{how}\n{_last(container)}")
 
-    def _candidate(self, image: ImageRef, environment: Mapping[str, str]) -> SuiteResult:
+    def _start_beside(self, told: BesideSettings, image: ImageRef, commit: str) -> Started:
+        self._progress.step(f"starting {told.name}")
+        environment = _filled(told.environment, image, commit)
+        return self._containers.start(Spec(told.name, str(image), environment, port=told.port))
+
+    def _candidate(
+        self, image: ImageRef, environment: Mapping[str, str], beside: Sequence[Started]
+    ) -> SuiteResult:
         told = self._settings
         self._progress.step("starting the candidate")
-        app = self._containers.start(Spec(APP, str(image), environment, port=told.port))
+        app = self._containers.start(Spec(told.name, str(image), environment, port=told.port))
+        for other, started in zip(told.beside, beside, strict=True):
+            self._progress.step(f"waiting for {other.name} on {other.ready_path}")
+            failed = started.wait_until(started.answers(other.port, other.ready_path), told.ready_timeout)
+            if failed:
+                text = f"the service {other.name} {failed}\n{_last(started)}"
+                return self._failed(TestFailure(f"{other.name} becomes ready", text))
         self._progress.step(f"waiting for the candidate on {told.ready_path}")
         failed = app.wait_until(app.answers(told.port, told.ready_path), told.ready_timeout)
         address = app.address(told.port)
@@ -226,7 +259,9 @@ class _Run:
             self._directory,
             self._progress,
         )
-        return _unless_ended(result, app)
+        for started in (app, *beside):
+            result = _unless_ended(result, started)
+        return result
 
     def _failed(self, failure: TestFailure) -> SuiteResult:
         path = self._directory / "junit.xml"
@@ -246,6 +281,29 @@ class _Run:
         return kept
 
 
+def _images(told: SandboxSettings, image: ImageRef) -> Mapping[str, ImageRef]:
+    """The image of each service of the candidate, by host name; raises UndecidedError where the release lacks one."""
+    if not told.beside:
+        return {told.name: image}
+    found = told.shares(image.digest)
+    names = (told.name, *(each.name for each in told.beside))
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UndecidedError(
+            f"{image} has no image of {', '.join(missing)}",
+            hint="build it with all services of pipeline.toml: python -m pipeline stage build",
+        )
+    return {name: ImageRef(image.repository, found[name]) for name in names}
+
+
+def _filled(environment: Mapping[str, str], image: ImageRef, commit: str) -> dict[str, str]:
+    words = (("{digest}", str(image.digest)), ("{commit}", commit))
+    filled = dict(environment)
+    for word, value in words:
+        filled = {name: text.replace(word, value) for name, text in filled.items()}
+    return filled
+
+
 def _service_probe(service: ServiceSettings, container: Started) -> Probe:
     if service.ready:
         return container.runs(service.ready)
@@ -259,9 +317,8 @@ def _unless_ended(result: SuiteResult, app: Started) -> SuiteResult:
     end = app.ended()
     if end is None:
         return result
-    failure = TestFailure(
-        "candidate keeps running", f"the candidate ended during the suite with {end}\n{_last(app)}"
-    )
+    who = "the candidate" if app.name == APP else app.name
+    failure = TestFailure("candidate keeps running", f"{who} ended during the suite with {end}\n{_last(app)}")
     return replace(result, failed=result.failed + 1, failures=(*result.failures, failure))
 
 

@@ -56,10 +56,14 @@ def command(
 
 
 def _tell(terminal: Terminal, foundation: Foundation, plan: CleanupPlan) -> None:
-    from pipeline.model.inventory import counted
+    from pipeline.model.inventory import Presence, counted
 
     terminal.tell(f"cloud: {foundation.ground.text}")
-    terminal.tell(f"there now   {counted(plan.found)}")
+    seen = [one for one in plan.found if one.presence is not Presence.UNKNOWN]
+    terminal.tell(f"there now   {counted(seen)}")
+    for one in plan.found:
+        if one not in seen:
+            terminal.tell(f"not seen    {one.text}")
     for line in plan.lost:
         terminal.tell(f"lost        {line}")
     for line in plan.notes:

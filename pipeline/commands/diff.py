@@ -23,7 +23,7 @@ def command(invocation: Invocation, digest: str, environment: str) -> int:
     project = Project.open(invocation.root, invocation.terminal)
     with project.session((), touch=False) as session:
         candidate = session.candidate(digest)
-        commit = candidate.source.commit
+        commit, kind = candidate.source.commit, session.kind(environment)
         seen = {
             region: (preview, replacement(session, preview, commit))
             for region, preview in session.previews(environment, candidate.ref).items()
@@ -45,7 +45,7 @@ def command(invocation: Invocation, digest: str, environment: str) -> int:
         "changes": changes(preview),
     }
     if len(seen) > 1:
-        document["regions"] = [
+        document[kind] = [
             {"name": region, **replaced, "changes": changes(one)} for region, (one, replaced) in seen.items()
         ]
     invocation.terminal.answer("\n".join(lines), document)

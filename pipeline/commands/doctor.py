@@ -45,9 +45,9 @@ def command(invocation: Invocation) -> int:
     return code
 
 
-def _seen(session: Session, name: str, region: str) -> Sequence[Check]:
+def _seen(session: Session, name: str, key: str) -> Sequence[Check]:
     try:
-        return session.preview(name, None, region).checks
+        return session.preview(name, None, key).checks
     except PipelineError as error:
         return (Check("service", State.NG, error.message, error.hint),)
 
@@ -64,10 +64,10 @@ def _environments(invocation: Invocation, *, up: bool) -> Iterator[Check]:
     try:
         with project.session((), touch=False) as session:
             for name in ENVIRONMENTS:
-                regions = session.regions(name)
-                for region in regions:
-                    where = f"{name} {region}" if len(regions) > 1 else name
-                    seen = _seen(session, name, region)
+                keys = tuple(session.sites(name))
+                for key in keys:
+                    where = f"{name} {key}" if len(keys) > 1 else name
+                    seen = _seen(session, name, key)
                     yield from (replace(check, name=f"{where} {check.name}") for check in seen)
             yield from of_account(session.settings, session.cloud)
     except PipelineError as error:

@@ -67,7 +67,9 @@ def rehearse(
         "ignore_changes": list(IGNORE),
     }
     if len(seen) > 1:
-        document["regions"] = [{"name": name, **_foreseen(*one)} for name, one in seen.items()]
+        document[session.kind(environment)] = [
+            {"name": name, **_foreseen(*one)} for name, one in seen.items()
+        ]
     terminal.answer(f"{candidate.ref.digest} {word} {environment}; nothing was changed", document)
     return code
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
@@ -14,6 +14,7 @@ from pipeline.terminal import Invocation, Terminal
 
 if TYPE_CHECKING:
     from pipeline.adapters.log_lines import LogLine
+    from pipeline.reach import Site
 
 _SHORT = 8
 
@@ -24,6 +25,7 @@ class Options(TypedDict):
     follow: bool
     task: str
     region: str
+    service: str
     limit: int
 
 
@@ -44,6 +46,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 )
 @click.option("--task", default="", help="Only tasks whose id begins so, ended ones too.")
 @click.option("--region", default="", help="Of an environment in several regions: which one.")
+@click.option("--service", default="", help="Of a release of several services: which one.")
 @click.option("--limit", default=1000, type=click.IntRange(1), help="The newest N lines at most; 1000.")
 @click.pass_obj
 def command(invocation: Invocation, /, environment: str, since: float, **options: Unpack[Options]) -> int:
@@ -55,8 +58,8 @@ def command(invocation: Invocation, /, environment: str, since: float, **options
         raise UsageError("--follow has no end, --json is one object", hint="leave one of the two out")
     project = Project.open(invocation.root, terminal)
     with project.session((), touch=False) as session:
-        region = _one_region(session.regions(environment), options["region"], environment)
-        log = session.service_log(environment, options["task"], region)
+        key = _one(session.sites(environment), options, environment)
+        log = session.service_log(environment, options["task"], key)
         if follow:
             return _stream(terminal, log.follow(since, limit))
         lines = log.lines(since, limit)
@@ -70,15 +73,21 @@ def command(invocation: Invocation, /, environment: str, since: float, **options
     return _stream(terminal, lines, several=len({line.task for line in lines}) > 1)
 
 
-def _one_region(regions: tuple[str, ...], asked: str, environment: str) -> str:
-    if asked and asked not in regions:
-        raise UsageError(f"{environment} is not in {asked}", hint=f"one of: {', '.join(regions)}")
-    if not asked and len(regions) > 1:
-        raise UsageError(
-            f"{environment} is in {len(regions)} regions, each with a log of its own",
-            hint=f"say which: --region {' | '.join(regions)}",
-        )
-    return asked or regions[0]
+def _one(sites: Mapping[str, Site], options: Options, environment: str) -> str:
+    """The key of the one site that --region and --service leave."""
+    left = sites
+    for option, asked in (("region", options["region"]), ("service", options["service"])):
+        known = sorted({getattr(site, option) for site in left.values()} - {""})
+        if asked and asked not in known:
+            there = ", ".join(known) or f"none has a {option} of its own"
+            raise UsageError(f"{environment} has no {option} {asked}", hint=f"one of: {there}")
+        if not asked and len(known) > 1:
+            raise UsageError(
+                f"{environment} has {len(known)} {option}s, each with a log of its own",
+                hint=f"say which: --{option} {' | '.join(known)}",
+            )
+        left = {key: site for key, site in left.items() if asked in ("", getattr(site, option))}
+    return next(iter(left))
 
 
 def _stream(terminal: Terminal, lines: Iterable[LogLine], *, several: bool = True) -> int:

@@ -125,7 +125,7 @@ def _stack(region: str, step: Step) -> dict[str, Any]:
 
 
 def _done(foundation: Foundation, made: Sequence[Made], document: dict[str, Any]) -> list[Ready]:
-    """Writes into the document what was done at a site, and gives its environments."""
+    """Writes into the document what was done at a location, and gives its environments."""
     did = {(foundation.ground.region, one.name): one.did for one in made}
     for stack in document["stacks"]:
         stack["did"] = did.get((stack["region"], stack["name"]), stack["did"])
@@ -152,7 +152,7 @@ def _answer(terminal: Terminal, text: str, document: dict[str, Any], outcome: st
 
 def _print_iam(invocation: Invocation, environments: Sequence[str], region: str) -> int:
     from pipeline.config import load
-    from pipeline.sites import chosen
+    from pipeline.locations import chosen
     from pipeline.stacks import policies
 
     about = chosen(load(invocation.root), environments or ("staging", "prod"), region)

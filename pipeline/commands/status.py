@@ -28,7 +28,7 @@ def command(invocation: Invocation) -> int:
     with project.session((), touch=False) as session:
         found = [_environment(session, name) for name in ENVIRONMENTS]
     for environment in found:
-        for line in _in_regions(environment) if "regions" in environment else _lines(environment):
+        for line in _several(environment) or _lines(environment):
             invocation.terminal.tell(line)
     document = {"command": "status", "outcome": "done", "exit_code": 0, "environments": found}
     invocation.terminal.answer("", document)
@@ -37,11 +37,11 @@ def command(invocation: Invocation) -> int:
 
 def _environment(session: Session, name: str) -> dict[str, Any]:
     """An environment as JSON: of several regions each with its own fields, and above them what they have in common."""
-    regions = session.regions(name)
-    if len(regions) == 1:
-        found = _region(session, name, regions[0])
+    keys = tuple(session.sites(name))
+    if len(keys) == 1:
+        found = _site(session, name, keys[0])
         return found if "error" in found else {**found, "lease": _lease(session, name)}
-    each = [{**_region(session, name, region), "name": region} for region in regions]
+    each = [{**_site(session, name, key), "name": key} for key in keys]
     known = [one for one in each if "error" not in one]
     digests = sorted({digest for one in known for digest in one["digest"].split(", ") if digest})
     return {
@@ -49,18 +49,18 @@ def _environment(session: Session, name: str) -> dict[str, Any]:
         "digest": ", ".join(digests),
         "recorded": known[0]["recorded"] if known else "",
         "lease": _lease(session, name),
-        "regions": each,
+        session.kind(name): each,
     }
 
 
-def _region(session: Session, name: str, region: str) -> dict[str, Any]:
+def _site(session: Session, name: str, key: str) -> dict[str, Any]:
     try:
-        seen = session.glance(name, region)
+        seen = session.glance(name, key)
     except PipelineError as error:
         return {"name": name, "error": error.message, "hint": error.hint}
     return {
         "name": name,
-        "url": session.cloud.url(name, region),
+        "url": session.url(name, key),
         "digest": ", ".join(seen.digests),
         "commit": seen.commit,
         "since": seen.since,
@@ -91,9 +91,12 @@ def _lease(session: Session, name: str) -> dict[str, Any] | None:
     return describe_tenure(tenure) if tenure else None
 
 
-def _in_regions(environment: dict[str, Any]) -> list[str]:
-    """The regions below the environment's name, and who holds all of them."""
-    lines = [line for region in environment["regions"] for line in _lines({**region, "lease": None})]
+def _several(environment: dict[str, Any]) -> list[str]:
+    """Regions or services below the environment's name, and who holds all of them; empty where there is only one."""
+    sites = (site for kind in ("regions", "services", "parts") for site in environment.get(kind, ()))
+    lines = [line for site in sites for line in _lines({**site, "lease": None})]
+    if not lines:
+        return []
     return [environment["name"], *(f"  {line}" for line in lines), *_held(environment["lease"])]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 CLOUD_LABEL = "dev.onedigest.cloud"
 PART_LABEL = "dev.onedigest.part"
 CONFIG_LABEL = "dev.onedigest.config"
+APP_TAG = "onedigest:app"
 ENVIRONMENT_TAG = "onedigest:environment"
 IDENTITY_PATH = "/_onedigest/identity"
 ACCOUNT = "000000000000"
@@ -20,7 +21,7 @@ ACCOUNT = "000000000000"
 class LaunchSettings:
     """How the emulator runs: its port, the tasks' network, and where the balancer listens for orders.
 
-    `backends` maps `environment@region` to the balancer's backend. `code` is the fingerprint of the code the
+    `backends` maps `app/environment@region` to the balancer's backend. `code` is the fingerprint of the code the
     emulator runs with, so that a newer version of the product does not talk to an older one's emulator.
     """
 

@@ -16,6 +16,7 @@ class LocalEnvironment:
     parameters): `up` provisions again when it does. `beside` is another environment, whose database this one shares;
     what runs here is then there for a while only: it is not kept, nor brought back. `region` is the one it is in,
     empty: the cloud's own; `tag` is the environment that its stack's resources are tagged with, empty: its name.
+    `service` is the one of several services that it runs; its resources are tagged with the app's name and this one.
     """
 
     name: str
@@ -25,6 +26,7 @@ class LocalEnvironment:
     beside: str = ""
     region: str = ""
     tag: str = ""
+    service: str = ""
 
     @property
     def environment(self) -> str:
@@ -42,8 +44,9 @@ class LocalSpec:
     port_base: int | None = None
 
     def place(self, environment: LocalEnvironment) -> str:
-        """What tells an environment in a region from any other: `environment@region`."""
-        return f"{environment.environment}@{environment.region or self.region}"
+        """What tells an environment in a region from any other: `app/environment@region`."""
+        app = f"{self.app}-{environment.service}" if environment.service else self.app
+        return f"{app}/{environment.environment}@{environment.region or self.region}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Look:
     outcome: Outcome
     reasons: tuple[Reason, ...]
     confirmed: tuple[Finding, ...] = ()
+    until: int = -1
+    """The index of the last block that was looked at; -1 without one."""
 
     @property
     def reason(self) -> Reason:
@@ -60,6 +62,17 @@ class Looks:
             looks.take(blocks[:count], at)
         return looks
 
+    def settled(self, blocks: Sequence[Block]) -> Looks:
+        """The same looks at the blocks as they are in the end.
+
+        Answers that came when nobody waited for them any more are among them: the slowest of all, which no look saw
+        while the load ran.
+        """
+        looks = Looks(self._rules)
+        for look in self._taken:
+            looks.take([block for block in blocks if block.index <= look.until], look.at)
+        return looks
+
     @property
     def rules(self) -> RelativeRules:
         """What is judged by."""
@@ -83,8 +96,8 @@ class Looks:
     def look(self, blocks: Sequence[Block], seconds: float) -> bool:
         """Looks if it is time to. True when it is decided, or the time is up.
 
-        `blocks` are the whole blocks since measuring began, `seconds` ago. A block that was given once must not change
-        any more, or what is stored of the load would not say the same again.
+        `blocks` are the whole blocks since measuring began, `seconds` ago. What changes in a block afterwards is seen
+        by the next look, and by `settled`.
         """
         if not self.decided and seconds >= self._due:
             self.take(blocks, seconds)
@@ -105,7 +118,8 @@ class Looks:
         comparison = compare(blocks, self._rules)
         before = self._seen_before(seconds)
         confirmed = tuple(found for found in comparison.refused if found.sure or found.subject in before)
-        look = Look(seconds, comparison, *_meaning(comparison, confirmed), confirmed)
+        until = blocks[-1].index if blocks else -1
+        look = Look(seconds, comparison, *_meaning(comparison, confirmed), confirmed, until)
         self._taken.append(look)
         return look
 

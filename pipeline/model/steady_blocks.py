@@ -1,7 +1,9 @@
 """Takes out of the blocks what the machine did to both sides at once.
 
 1. Latencies are held against what is usual for their endpoint: the median of both sides together over all blocks. So
-   it does not matter which endpoints happened to be asked in a block, or by which side.
+   it does not matter which endpoints happened to be asked in a block, or by which side. Endpoints that were
+   answered less than twenty times have what is usual for all of these: against its own median alone an endpoint
+   that was asked once is never slow (names that were not grouped: an id in each).
 2. A block is disturbed when its 90th percentile, of both sides together, is over twice what is usual among the
    blocks. Where only one side was slow it is kept: that is what the comparison is about.
 3. What is left is divided by the block's middle, of both sides together: the mean of the middle half of its
@@ -21,6 +23,7 @@ from pipeline.model.sides import Block, Tally
 
 _DISTURBED = round(math.log(2) / STEP)
 _SLOW = 0.90
+_FEW = 20
 _NOTHING = Tally()
 
 
@@ -67,13 +70,26 @@ def steady(blocks: Sequence[Block]) -> Steadied:
 
 
 def usual_bins(blocks: Iterable[Block]) -> Mapping[str, int]:
-    """The median bin of each endpoint, both sides together."""
+    """The median bin of each endpoint, both sides together; of rare ones together, see the top of this file."""
     whole: dict[str, dict[int, int]] = defaultdict(dict)
     for block in blocks:
         for side in (block.candidate, block.baseline):
             for name, tally in side.items():
                 add(whole[name], tally.histogram.bins)
-    return {name: bin_at(counts, 0.5) for name, counts in whole.items() if counts}
+    rare = {name for name, counts in whole.items() if _few(counts)}
+    pooled = merged(whole[name] for name in rare)
+    if _few(pooled):
+        pooled = merged(whole.values())
+    usual_of_rare = bin_at(pooled, 0.5) if pooled else 0
+    return {
+        name: usual_of_rare if name in rare else bin_at(counts, 0.5)
+        for name, counts in whole.items()
+        if counts
+    }
+
+
+def _few(counts: Bins) -> bool:
+    return sum(counts.values()) < _FEW
 
 
 def bin_at(counts: Bins, share: float) -> int:

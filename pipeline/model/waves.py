@@ -1,5 +1,7 @@
 """One release to several regions: which come next, what becomes of the others after a failure, how all of it ended.
 
+A region may as well be one of several services of the release, or a service in a region: `kind` is what people call it.
+
 The rules:
 
 1. A wave begins when every region of all earlier waves runs the release and was verified. Inside a wave all begin.
@@ -167,27 +169,30 @@ _NOBODY_KNOWS = (
 """What makes the whole undecided, the strictest first."""
 
 
-def reasons_of(parts: Mapping[str, Part], end: End) -> tuple[Reason, ...]:
+def reasons_of(parts: Mapping[str, Part], end: End, kind: str = "region") -> tuple[Reason, ...]:
     """What to tell: one line on all of it, then region by region what serves there and why."""
-    return (_head(parts, end), *(reason for name, part in parts.items() for reason in _told(name, part)))
+    return (
+        _head(parts, end, kind),
+        *(reason for name, part in parts.items() for reason in _told(name, part)),
+    )
 
 
-def _head(parts: Mapping[str, Part], end: End) -> Reason:
+def _head(parts: Mapping[str, Part], end: End, kind: str) -> Reason:
     if end.outcome is Outcome.PASSED:
-        return Reason(f"all {len(parts)} regions run it, healthy and verified")
+        return Reason(f"all {len(parts)} {kind}s run it, healthy and verified")
     served = [name for name, part in parts.items() if part.fate is Fate.SUCCEEDED]
     fine = {Fate.SUCCEEDED, Fate.WAITING, Fate.PUT_BACK, Fate.EMPTIED}
     failed = [name for name, part in parts.items() if part.fate not in fine]
-    then = _THEN.get(end.word, "what serves where is said below").format(", ".join(served) or "no region")
+    then = _THEN.get(end.word, "what serves where is said below").format(", ".join(served), kind)
     return Reason(
         f"{', '.join(failed) or 'no region'} did not come to run it; {then}", _NEXT.get(end.word, "")
     )
 
 
 _THEN: Mapping[str, str] = {
-    "rolled_back": "every region runs what it ran before",
+    "rolled_back": "every {1} runs what it ran before",
     "failed_first": "nothing ran before, and what was begun stands at zero",
-    "before_failed": "every region runs what it ran",
+    "before_failed": "every {1} runs what it ran",
     "not_done": "nothing was changed anywhere",
     "stopped": "{0} run it and are left so",
 }
@@ -206,7 +211,7 @@ def _told(name: str, part: Part) -> Iterable[Reason]:
         yield Reason(f"{name}: {reason.text}", reason.remedy)
 
 
-def facts_of(waves: Waves, parts: Mapping[str, Part], end: End) -> dict[str, Any]:
+def facts_of(waves: Waves, parts: Mapping[str, Part], end: End, kind: str = "region") -> dict[str, Any]:
     """The whole for the record, as JSON values: what readers of one rollout look for, and each region's own facts."""
     known = [part.facts for part in parts.values() if part.facts]
     return {
@@ -220,7 +225,7 @@ def facts_of(waves: Waves, parts: Mapping[str, Part], end: End) -> dict[str, Any
         "reattached": any(facts.get("reattached") for facts in known),
         "probe": _probed(known),
         "waves": [list(wave) for wave in waves],
-        "regions": {name: {**part.facts, "outcome": part.fate.value} for name, part in parts.items()},
+        f"{kind}s": {name: {**part.facts, "outcome": part.fate.value} for name, part in parts.items()},
     }
 
 
@@ -248,14 +253,14 @@ def _probed(known: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def deployment_in(facts: Mapping[str, Any], region: str) -> Mapping[str, Any]:
-    """What a record's facts say of the rollout in one region; empty where they say nothing of it.
+    """What a record's facts say of the rollout in one region (of one service); empty where they say nothing of it.
 
     A record of a single region has no list of regions: its task definition's ARN says which one it was.
     """
     told = facts.get("deployment")
     if not isinstance(told, Mapping):
         return {}
-    regions = told.get("regions")
+    regions = next((told[kind] for kind in ("regions", "services", "parts") if kind in told), None)
     if isinstance(regions, Mapping):
         found = regions.get(region)
         return found if isinstance(found, Mapping) else {}

@@ -57,6 +57,10 @@ def told(stage: Recorded) -> Markup:
     return join([one(facts["deployment"]), *rehearsed])
 
 
+_SEVERAL = ("regions", "services", "parts")
+"""What the rollouts of one release to several places are recorded under; `parts` are services in regions."""
+
+
 def one(deployment: Recorded) -> Markup:
     """One deployment, as its facts tell it."""
     outcome = deployment["outcome"].text
@@ -65,12 +69,15 @@ def one(deployment: Recorded) -> Markup:
     head = Markup("<p>{} {}{}{}</p>").format(
         chip(_WORDS.get(outcome, "undecided")), outcome.replace("_", " ") or NONE, already, taken_up
     )
-    regions = deployment["regions"].items()
+    kind = next((kind for kind in _SEVERAL if deployment[kind].items()), "regions")
+    regions = deployment[kind].items()
     return join(
         [
             head,
             _diagnosis(deployment),
-            pairs([*_digests_of(deployment), *(_waves(deployment) if regions else _of_one(deployment))]),
+            pairs(
+                [*_digests_of(deployment), *(_waves(kind, deployment) if regions else _of_one(deployment))]
+            ),
             _events(deployment),
             _probe(deployment["probe"]),
             *(_region(name, facts) for name, facts in regions),
@@ -79,7 +86,7 @@ def one(deployment: Recorded) -> Markup:
 
 
 def _region(name: str, facts: Recorded) -> Markup:
-    """One of several regions; open where it is not as it should be."""
+    """One of several regions or services; open where it is not as it should be."""
     outcome = facts["outcome"].text
     opened = Markup(" open") if outcome != "succeeded" else ""
     return Markup("<details{}><summary>{} {} {}</summary>{}</details>").format(
@@ -87,9 +94,9 @@ def _region(name: str, facts: Recorded) -> Markup:
     )
 
 
-def _waves(deployment: Recorded) -> Iterator[tuple[str, Text]]:
+def _waves(kind: str, deployment: Recorded) -> Iterator[tuple[str, Text]]:
     waves = [" and ".join(region.text for region in wave) for wave in deployment["waves"]]
-    yield "regions", ", then ".join(waves) or NONE
+    yield kind, ", then ".join(waves) or NONE
 
 
 def _digests_of(deployment: Recorded) -> Iterator[tuple[str, Text]]:

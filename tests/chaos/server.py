@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 from typing import Any
 
 FAULT, _, WHERE = os.environ.get("FAULT", "").partition("@")
@@ -50,6 +51,18 @@ def crash() -> None:
     os._exit(9)
 
 
+def own() -> bytes:
+    """What it says of itself."""
+    told = {"digest": os.environ.get("APP_DIGEST", ""), "fault": FAULT, "role": os.environ.get("ROLE", "")}
+    return json.dumps(told).encode()
+
+
+def peer() -> bytes:
+    """What the other service of the release says, which PEER is the address of."""
+    with urllib.request.urlopen(os.environ["PEER"], timeout=5) as answer:
+        return bytes(answer.read())
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers every path; health, version and home can be told to fail."""
 
@@ -57,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     first_visit = 0.0
 
     def do_GET(self) -> None:
-        body = json.dumps({"digest": os.environ.get("APP_DIGEST", ""), "fault": FAULT}).encode()
+        body = peer() if self.path == "/peer" else own()
         self.send_response(500 if self.fails() else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -16,7 +16,6 @@ COMPARED = {
     'relative = { tolerance = 0.3, exclude = 0.8, percentiles = ["p50"] }',
     'min_duration = "16s"': 'min_duration = "12s"',
     'max_duration = "64s"': 'max_duration = "60s"',
-    'solo = "10s"': 'solo = "6s"',
 }
 """What both sides answer on a busy machine differs by more than on a quiet one."""
 

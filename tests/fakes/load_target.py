@@ -1,8 +1,10 @@
 """A small HTTP server for load tests: prints its port, answers every path, and is slow or wrong where it is told.
 
 usage: load_target.py [--port N] [--delay PATH=SECONDS]… [--every N] [--stall AFTER=SECONDS] [--cookie VALUE]
+                      [--redirect URL]
 --every N answers every N-th request 500. --stall answers nothing for so long, beginning AFTER seconds after the first
-request. --cookie sets the cookie `side` to VALUE, and answers 409 to a request that brings another value.
+request. --cookie sets the cookie `side` to VALUE, and answers 409 to a request that brings another value. --redirect
+answers / by a redirect to URL.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from types import TracebackType
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: 2\r\n\r\n{}"
 _FOREIGN = b"HTTP/1.1 409 Conflict\r\nContent-Length: 7\r\n\r\nforeign"
+_AWAY = b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"
 _WRONG = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 5\r\n\r\nwrong"
 
 
@@ -30,6 +33,7 @@ class Manner:
     every: int = 0
     stall: tuple[float, float] = (0.0, 0.0)
     cookie: str = ""
+    redirect: str = ""
 
 
 class Target(asyncio.Protocol):
@@ -71,6 +75,8 @@ class Target(asyncio.Protocol):
     def _body(self, head: bytes) -> bytes:
         if self._manner.every and Target.asked % self._manner.every == 0:
             return _WRONG
+        if self._manner.redirect and head.split(b" ", 2)[1] == b"/":
+            return _AWAY % self._manner.redirect.encode()
         if not self._manner.cookie:
             return _OK % b""
         own = f"side={self._manner.cookie}".encode()
@@ -96,9 +102,10 @@ class TargetServer:
         every: int = 0,
         stall: tuple[float, float] | None = None,
         cookie: str = "",
+        redirect: str = "",
     ) -> None:
         self._options = [f"--delay={path}={seconds}" for path, seconds in (delays or {}).items()]
-        self._options += [f"--every={every}", f"--cookie={cookie}"]
+        self._options += [f"--every={every}", f"--cookie={cookie}", f"--redirect={redirect}"]
         if stall:
             self._options.append(f"--stall={stall[0]}={stall[1]}")
 
@@ -135,10 +142,11 @@ if __name__ == "__main__":
     parser.add_argument("--every", type=int, default=0, help="every how many requests one is answered 500")
     parser.add_argument("--stall", default="0=0")
     parser.add_argument("--cookie", default="")
+    parser.add_argument("--redirect", default="")
     options = parser.parse_args()
     pairs = [pair.split("=") for pair in options.delay]
     after, _, length = options.stall.partition("=")
     delays = {path: float(seconds) for path, seconds in pairs}
-    asyncio.run(
-        serve(options.port, Manner(delays, options.every, (float(after), float(length)), options.cookie))
-    )
+    stall = float(after), float(length)
+    manner = Manner(delays, options.every, stall, options.cookie, options.redirect)
+    asyncio.run(serve(options.port, manner))

@@ -209,14 +209,14 @@ def test_a_change_killed_again_and_again_comes_to_its_end_and_leaves_what_runs(g
 
 
 def test_a_clean_up_killed_again_and_again_a_call_later_each_time_comes_to_its_end(grounds: Grounds) -> None:
-    grounds.set_up("staging", "prod")
+    grounds.set_up("prod")
     rolled_out(grounds)
     number = 1
-    while killed_at(number, lambda: grounds.clean_up("staging", "prod")):
+    while killed_at(number, lambda: grounds.clean_up("prod")):
         number += 1
 
     assert number > 2, "it was hardly ever killed"
-    assert left(grounds.there("staging", "prod")) == ()
+    assert left(grounds.there("prod")) == ()
 
 
 def test_two_set_ups_at_once_end_alike(grounds: Grounds) -> None:

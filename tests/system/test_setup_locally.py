@@ -201,6 +201,11 @@ def test_three_regions_are_set_up_and_cleaned_up_whole_also_after_a_kill_midway(
     assert (list(fronts), len({*fronts.values()})) == (REGIONS, 3)
     assert project.run("setup", "prod", "-r", "us-west-2")[1]["stacks"][0]["did"] == "unchanged"
 
+    code, west, _ = project.run("cleanup", "prod", "-r", "us-west-2", "--yes")
+    assert (code, west["left"], west["last"]) == (0, [], True), "roles of other regions do not count"
+    roles = project.grounds().client("iam").list_roles()["Roles"]
+    assert len([one for one in roles if one["RoleName"].startswith("onedigest-releases-prod-")]) >= 6
+
     killed_when_told(
         project,
         "us-east-1: stack onedigest-releases-prod: deleting it",

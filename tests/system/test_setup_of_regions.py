@@ -13,8 +13,8 @@ from pipeline.adapters.aws import Access, Aws
 from pipeline.clouds import Ground
 from pipeline.config import parse
 from pipeline.estate import Estate
+from pipeline.locations import chosen
 from pipeline.model.inventory import Found, left
-from pipeline.sites import chosen
 from tests.bare_emulator import bare_emulator
 from tests.foundations import counted
 

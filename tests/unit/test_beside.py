@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 
 from pipeline.beside import Beside
-from pipeline.errors import BusyError, UndecidedError
+from pipeline.errors import BusyError, ConfigurationError, UndecidedError
 from pipeline.model.baseline import Baseline
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.lease import Claim
 from pipeline.model.rollout import RolloutPolicy
+from pipeline.model.service import ServiceState
+from pipeline.model.verdict import Outcome
 from pipeline.ports import Candidate, Held, Service, Source
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutOutcome, RolloutResult
 from tests.fakes.clock import FakeClock
@@ -181,6 +183,27 @@ def test_one_that_cannot_even_be_described_is_left_to_the_next_run() -> None:
     pair.baseline.silent(0, 10_000)
     pair.end()
     assert "the next run of staging takes it over" in pair.progress.notes[-1]
+
+
+def test_where_there_is_no_service_there_is_nothing_to_end() -> None:
+    pair = Pair()
+
+    class NoService(FakeEcs):
+        def describe(self) -> ServiceState:
+            raise ConfigurationError("no service of that name", hint="make one")
+
+    pair.beside = replace(pair.beside, service=NoService(pair.clock))
+    pair.end()
+    assert pair.progress.notes == []
+
+
+def test_a_candidate_that_was_scaled_out_under_load_is_not_compared() -> None:
+    pair = Pair()
+    pair.up()
+    pair.staging.desired = 4
+    verdict = pair.beside.runs(PRODUCTION)
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert verdict.reasons[0].text == "the candidate had 4 tasks, the baseline 2 (autoscaling?)"
 
 
 def test_something_else_beside_the_candidate_is_noticed() -> None:

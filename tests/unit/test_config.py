@@ -263,6 +263,12 @@ def test_an_existing_services_names_and_alarms_are_read() -> None:
         ("errors = { max_increase = 0.02 }", "exclude (0.02) must be above max_increase (0.02)"),
         ('relative = { percentiles = ["p90"] }', "did you mean 'p99'?"),
         ('baseline = "production"', "did you mean 'prod'?"),
+        ("relative = { exclude = inf }", "load.relative.exclude: input should be a finite number"),
+        ("relative = { min_delta_ms = inf }", "load.relative.min_delta_ms: input should be a finite number"),
+        ("arrivals = inf", "load.arrivals: input should be a finite number"),
+        ("spawn_rate = inf", "load.spawn_rate: input should be a finite number"),
+        ('every = "0.1s"', "load.every: input should be greater than or equal to 1"),
+        ('duration = "0s"', "load.duration: input should be greater than 0"),
     ],
 )
 def test_a_load_that_cannot_be_compared_is_a_mistake(load: str, mistake: str) -> None:

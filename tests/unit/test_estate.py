@@ -14,9 +14,9 @@ from pipeline.dismantling import CleanupPlan
 from pipeline.errors import StuckError
 from pipeline.estate import Estate
 from pipeline.foundation import Foundation
+from pipeline.locations import Share, chosen
 from pipeline.model.verdict import Reason
 from pipeline.provisioning import SetupPlan
-from pipeline.sites import Share, chosen
 
 HOME, EAST, WEST = "eu-central-1", "us-east-1", "us-west-2"
 A, B = "111111111111", "222222222222"
@@ -59,7 +59,8 @@ def estate(told: Settings, *environments: str, region: str = "", accounts: Accou
 
 def sites(found: Estate) -> list[tuple[str, str, tuple[str, ...], Share]]:
     return [
-        (one.ground.account, one.ground.region, one.environments, one.site.share) for one in found.foundations
+        (one.ground.account, one.ground.region, one.environments, one.location.share)
+        for one in found.foundations
     ]
 
 

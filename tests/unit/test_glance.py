@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pipeline.glance import Glance, glance
+from pipeline.glance import Glance, Known, glance
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence
 from tests.fakes.clock import FakeClock
@@ -20,7 +20,12 @@ def record(digest: Digest, stage: str, **changes: object) -> Evidence:
 
 
 def look(fake: FakeEcs, newest: Evidence | None, *records: Evidence) -> Glance:
-    return glance(fake, lambda _arn, _alternate: fake, CONTAINER, lambda _digest: Collected(records), newest)
+    return glance(
+        fake,
+        lambda _arn, _alternate: fake,
+        CONTAINER,
+        Known(lambda _digest: Collected(records), lambda digest: digest, newest),
+    )
 
 
 def test_what_runs_and_is_recorded_has_commit_time_and_no_drift() -> None:

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from pipeline.local.balancer import Seating, Slot, Target
 from pipeline.local.emulation.ground import Emulator
-from pipeline.local.launch import ENVIRONMENT_TAG
+from pipeline.local.launch import APP_TAG, ENVIRONMENT_TAG
 
 STOPPING = ("DEACTIVATING", "STOPPING", "DEPROVISIONING")
 INITIAL_SECONDS = 2.0
@@ -142,13 +142,13 @@ def wanted_targets(emulator: Emulator, arn: str) -> list[Target]:
 
 
 def groups_by_place(emulator: Emulator) -> dict[str, tuple[str, str, str]]:
-    """`environment@region` → account, region and ARN of the target group that is tagged for the environment there."""
+    """`app/environment@region` → account, region and ARN of the target group that is tagged for both there."""
     found = {}
     for (account, region, arn), _group in emulator.alb._tgs.all_items():
         with emulator.scope(account, region):
-            for tag in emulator.alb._tags.get(arn) or []:
-                if tag.get("Key") == ENVIRONMENT_TAG:
-                    found[f"{tag.get('Value')}@{region}"] = (account, region, arn)
+            tags = {tag.get("Key"): tag.get("Value") for tag in emulator.alb._tags.get(arn) or []}
+        if ENVIRONMENT_TAG in tags:
+            found[f"{tags.get(APP_TAG)}/{tags[ENVIRONMENT_TAG]}@{region}"] = (account, region, arn)
     return found
 
 

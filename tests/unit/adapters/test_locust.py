@@ -84,7 +84,9 @@ def whole() -> Lines:
             "requests": 82,
             "measured": 2.0,
             "unfinished": {"candidate": 0, "baseline": 0},
+            "crossed": {"candidate": 0, "baseline": 0},
             "arrivals": {},
+            "idle": [],
         },
     ]
 
@@ -201,6 +203,18 @@ class TestBlocks:
         assert gathered(lines[:5]).blocks()[0].candidate["GET /"].requests == 11
         assert gathered(lines).pair().blocks[0].candidate["GET /"].requests == 13
 
+    def test_a_block_that_was_given_before_is_given_again_with_an_answer_that_came_late(self) -> None:
+        stream = Fed(whole()[:5])
+        gathering = Gathering([stream], SHAPE, SIDES)
+        gathering.read()
+        assert gathering.blocks()[0].candidate["GET /"].requests == 11
+        late = {"0": {"candidate": {"GET /": entry(2, latency=SLOW)}}, "1": both(1, 1)}
+        stream.add(interval(5, late, whole=0))
+        gathering.read()
+        [block] = gathering.blocks()
+        assert (block.candidate["GET /"].requests, gathering.seconds) == (13, 0.5)
+        assert block.candidate["GET /"].histogram.bins[int(SLOW)] == 2
+
     def test_what_one_process_measured_longer_than_another_counts_for_nothing(self) -> None:
         pair = gathered(whole(), changed(8, measured=1.5)).pair()
         assert [block.index for block in pair.blocks] == [0, 1, 2]
@@ -220,7 +234,11 @@ class TestSummary:
         blocks = {"2": both(10, 10)}
         blocks["2"]["candidate"]["POST /"] = entry(4, 2, SLOW)
         lines = changed(5, blocks={"1": both(1, 1), **blocks}, errors={"candidate": {"POST / 500": 2}})
-        lines[-1] = lines[-1] | {"requests": 86, "unfinished": {"candidate": 2, "baseline": 1}}
+        lines[-1] = lines[-1] | {
+            "requests": 86,
+            "unfinished": {"candidate": 2, "baseline": 1},
+            "crossed": {"candidate": 0, "baseline": 3},
+        }
         pair = gathered(lines).pair()
         assert [(e.name, e.requests, e.failures) for e in pair.candidate.endpoints] == [
             ("GET /", 41, 0),
@@ -228,6 +246,7 @@ class TestSummary:
         ]
         assert (pair.candidate.errors, pair.baseline.errors) == ({"POST / 500": 2}, {})
         assert (pair.candidate.unfinished, pair.baseline.unfinished) == (2, 1)
+        assert (pair.candidate.crossed, pair.baseline.crossed) == (0, 3)
 
     def test_a_side_that_was_never_asked_is_seen(self) -> None:
         lines = [
@@ -257,6 +276,13 @@ class TestSummary:
         told = gathered(changed(4, as_sent={"candidate": {FAST: 10}})).pair()
         assert told.candidate.as_sent["p95"] == pytest.approx(10.0, rel=0.005)
         assert told.baseline.as_sent == {}
+
+
+def test_a_user_class_is_idle_when_it_is_in_every_process() -> None:
+    one, other = changed(8, idle=["Buyer", "Clerk"]), changed(8, idle=["Buyer"])
+    assert gathered(one, other).pair().candidate.idle == ("Buyer",)
+    assert gathered(one).summary().idle == ("Buyer", "Clerk")
+    assert gathered(one, whole()).summary().idle == ()
 
 
 class TestHealth:

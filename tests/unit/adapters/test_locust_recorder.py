@@ -133,8 +133,40 @@ def test_a_task_that_raises_is_a_failure_and_ends_its_users_requests() -> None:
 )
 def test_only_requests_to_the_sides_own_server_count(url: str | None, counted: bool) -> None:
     written = Written(ago=1)
-    written.answer(written.sent(0.1), url=url)
+    written.answer(written.sent(0.1), urls=(url,))
     assert (written.line()["outside"] == 0) is counted
+
+
+OURS, THEIRS, LOGIN = "http://127.0.0.1:81/a", "http://127.0.0.1:82/base/a", "https://sso.example/login"
+
+
+@pytest.mark.parametrize(
+    ("urls", "counted", "crossed"),
+    [
+        ((OURS, OURS, "/b"), True, 0),
+        ((OURS, OURS, LOGIN), True, 0),
+        ((OURS, OURS, THEIRS), False, 1),
+        ((OURS, THEIRS, OURS), False, 1),
+        ((THEIRS,), False, 1),
+        ((LOGIN,), False, 0),
+    ],
+)
+def test_what_was_redirected_to_the_other_side_counts_for_neither_and_is_told(
+    urls: tuple[str, ...], counted: bool, crossed: int
+) -> None:
+    written = Written(ago=1)
+    written.answer(written.sent(0.1), urls=urls)
+    assert (written.line()["outside"] == 0) is counted
+    written.recorder.end({}, {})
+    assert written.last["crossed"] == {"candidate": crossed, "baseline": 0}
+
+
+def test_two_sides_behind_one_server_are_told_apart_by_nothing_here() -> None:
+    alike = [Party("candidate", "http://127.0.0.1:81/new"), Party("baseline", "http://127.0.0.1:81/old")]
+    recorder = Recorder(PLAN, alike, io.StringIO())
+    recorder.begin(time.monotonic())
+    recorder.land(recorder.depart(alike[0], "somebody"), "GET /", 10.0, urls=("http://127.0.0.1:81/old/a",))
+    assert recorder._crossed == {"candidate": 0, "baseline": 0}
 
 
 def test_failures_are_counted_with_their_reason() -> None:

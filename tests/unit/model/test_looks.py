@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 
+from pipeline.model.histogram import Histogram, bin_of
 from pipeline.model.looks import Looks
 from pipeline.model.relative_rules import RelativeRules
-from pipeline.model.sides import Block
+from pipeline.model.sides import Block, Tally
 from pipeline.model.verdict import Outcome
 from tests.simulated_load import Load, blocks
 
@@ -136,6 +138,33 @@ def test_disturbed_blocks_are_the_reason_by_themselves() -> None:
     assert looks.last.outcome is Outcome.UNDECIDED
     assert "disturbed" in looks.last.reason.text
     assert len(looks.last.reasons) == 1
+
+
+def late(block: Block) -> Block:
+    """With a tenth of the candidate's answers five seconds late."""
+    (name, tally), *others = block.candidate.items()
+    bins = dict(tally.histogram.bins)
+    bins[bin_of(6_000)] = 6
+    more = Tally(tally.requests + 6, tally.failures, Histogram(bins))
+    return replace(block, candidate={name: more, **dict(others)})
+
+
+def test_answers_that_came_after_a_look_are_seen_in_the_end() -> None:
+    looks = Looks(RULES)
+    assert asked(looks, SAME, 16) == [True]
+    assert looks.settled(SAME[:40]).taken == looks.taken
+    settled = looks.settled([late(block) for block in SAME[:40]])
+    assert [look.at for look in settled.taken] == [16]
+    assert settled.taken[0].comparison.blocks == 32
+    assert settled.taken[0].outcome is Outcome.REFUSED
+    assert "p95 of all requests" in settled.taken[0].reason.text
+
+
+def test_a_block_that_was_empty_when_it_was_looked_at_does_not_move_the_others() -> None:
+    looks = Looks(RULES)
+    looks.take([*SAME[:5], *SAME[6:32]], 16)
+    assert looks.settled(SAME).taken[0].until == 31
+    assert Looks(RULES).settled(SAME).taken == ()
 
 
 @pytest.mark.parametrize("source", [SAME, SLOWER, FEW], ids=["same", "slower", "few"])

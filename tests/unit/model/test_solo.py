@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
 from pipeline.model.histogram import Histogram
-from pipeline.model.load import EndpointSummary, GeneratorHealth, LoadSummary
+from pipeline.model.load import EndpointSummary, GeneratorHealth, LoadSummary, Second
 from pipeline.model.relative_rules import RelativeRules
 from pipeline.model.solo import Solo, conclude_solo, judge_solo
 from pipeline.model.verdict import Outcome
@@ -40,6 +43,25 @@ def test_more_than_one_and_a_half_times_the_median_or_twice_the_tail_is_suspicio
     p50: float, p95: float, suspicious: bool
 ) -> None:
     assert judged(p50, p95).suspicious is suspicious
+
+
+@pytest.mark.parametrize(
+    ("seconds", "suspicious"),
+    [
+        ([45.0] * 10, True),
+        ([20.0] * 6 + [300.0] * 4, False),
+        ([300.0] * 3, True),
+        ([20.0] * 3 + [None, None], True),
+    ],
+    ids=["throughout", "a burst of four seconds", "too few seconds to tell", "some without an answer"],
+)
+def test_a_tail_must_be_slow_in_most_of_the_seconds(seconds: list[float | None], *, suspicious: bool) -> None:
+    def with_seconds(told: list[float | None], summary: LoadSummary) -> LoadSummary:
+        series = [Second(float(at), 100, 0, 5, p95) for at, p95 in enumerate(told)]
+        return replace(summary, series=series)
+
+    candidate = with_seconds(seconds, alone(11, 45))
+    assert judge_solo(candidate, with_seconds([20.0] * 10, alone(10, 20)), RULES).suspicious is suspicious
 
 
 def test_less_than_a_millisecond_is_never_suspicious() -> None:
@@ -100,3 +122,31 @@ def test_what_was_not_measured_is_undecided(candidate: LoadSummary, baseline: Lo
         assert found.outcome is Outcome.UNDECIDED
         assert "are needed" in found.reasons[0].text
         assert "load.solo" in found.reasons[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"unfinished": 2}, "2 users were still waiting for an answer of production alone when it had ended"),
+        ({"failures": 60}, "production alone is ill: 6 % of its requests failed (60 of 1,000)"),
+    ],
+)
+def test_a_baseline_that_is_ill_alone_is_no_measure(changed: Mapping[str, int], text: str) -> None:
+    """Its answers may be slow, so that everything passes, or fast refusals, so that nothing does."""
+    ill = alone(10, 20)
+    ill = replace(
+        ill,
+        total=replace(ill.total, failures=changed.get("failures", 0)),
+        unfinished=changed.get("unfinished", 0),
+    )
+    for candidate in (alone(9, 19), alone(100, 200)):
+        found = judge_solo(candidate, ill, RULES)
+        assert not found.suspicious
+        assert conclude_solo(found).outcome is Outcome.UNDECIDED
+        assert [reason.text for reason in conclude_solo(found).reasons] == [text]
+
+
+def test_a_few_failures_of_the_baseline_alone_are_no_illness() -> None:
+    few = alone(10, 20)
+    few = replace(few, total=replace(few.total, failures=20))
+    assert conclude_solo(judge_solo(alone(10, 20), few, RULES)).passed

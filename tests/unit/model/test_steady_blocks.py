@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model.histogram import Histogram
+from pipeline.model.histogram import Histogram, bin_of
 from pipeline.model.sides import Block, Tally
 from pipeline.model.steady_blocks import bin_at, middle_of, steady, usual_bins
+from tests.simulated_load import Load
+from tests.simulated_load import blocks as load_blocks
 
 counts = st.dictionaries(st.integers(0, 2000), st.integers(1, 50), min_size=1, max_size=8)
 
@@ -94,10 +97,49 @@ def test_the_middle_is_no_single_request_that_all_blocks_would_have_in_common() 
 
 def test_what_is_usual_is_the_median_of_both_sides() -> None:
     found = usual_bins(
-        [Block(0, {"a": Tally(1, 0, Histogram({4: 1}))}, {"a": Tally(2, 0, Histogram({9: 2}))})]
+        [Block(0, {"a": Tally(10, 0, Histogram({4: 10}))}, {"a": Tally(20, 0, Histogram({9: 20}))})]
     )
     assert found == {"a": 9}
     assert usual_bins([Block(0, {"a": Tally(1, 1)}, {})]) == {}
+
+
+def asked(count: int, latency: float) -> Tally:
+    return Tally(count, 0, Histogram({bin_of(latency): count}))
+
+
+def test_what_is_usual_for_rare_endpoints_is_that_of_all_rare_ones() -> None:
+    often = {"a": asked(10, 5)}
+    rare = {f"b/{number}": asked(2, 50) for number in range(9)}
+    found = usual_bins([Block(0, {**often, **rare}, {**often, "b/x": asked(19, 70), "c": asked(20, 90)})])
+    assert (found["a"], found["c"]) == (bin_of(5), bin_of(90))
+    assert {found[name] for name in (*rare, "b/x")} == {bin_of(70)}
+
+
+def test_a_few_rare_endpoints_are_held_against_all_requests() -> None:
+    often = {"a": asked(10, 5)}
+    found = usual_bins([Block(0, {**often, "b": asked(9, 50)}, often)])
+    assert found == {"a": bin_of(5), "b": bin_of(5)}
+
+
+@pytest.mark.parametrize("ids", [30, 10_000])
+def test_names_that_were_not_grouped_hide_nothing(ids: int) -> None:
+    """With an id in every name nearly every request would be held against itself, and both sides look the same."""
+    chance = random.Random(4)
+
+    def ungrouped(tallies: Mapping[str, Tally]) -> Mapping[str, Tally]:
+        found: dict[str, dict[int, int]] = {}
+        for tally in tallies.values():
+            for number, count in tally.histogram.bins.items():
+                for _ in range(count):
+                    bins = found.setdefault(f"GET /{chance.randrange(ids)}", {})
+                    bins[number] = bins.get(number, 0) + 1
+        return {name: Tally(sum(bins.values()), 0, Histogram(bins)) for name, bins in found.items()}
+
+    loaded = islice(load_blocks(Load(slower=1.5, mix={"GET /": (10.0, 1.0)}), chance), 48)
+    told = [Block(b.index, ungrouped(b.candidate), ungrouped(b.baseline)) for b in loaded]
+    found = steady(told).total.ratio(0.5, 0.99)
+    assert found is not None
+    assert found.point == pytest.approx(1.5, rel=0.06)
 
 
 def test_nothing_counted_has_no_quantile() -> None:

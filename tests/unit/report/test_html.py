@@ -436,7 +436,8 @@ def test_a_rehearsed_rollback_is_a_rollout_too() -> None:
     assert "Rehearsed rollback" in text
 
 
-def test_several_regions_are_told_together_and_one_by_one() -> None:
+@pytest.mark.parametrize("kind", ["regions", "services", "parts"])
+def test_several_regions_or_services_are_told_together_and_one_by_one(kind: str) -> None:
     document = passed_run()
     one = document["stages"][3]["facts"]["deployment"]
     whole = {
@@ -445,14 +446,14 @@ def test_several_regions_are_told_together_and_one_by_one() -> None:
         "healthy_at": None,
         "probe": {"sent": 102, "failed": 0, "longest_gap_s": 0.2},
         "waves": [["eu-central-1"], ["us-east-1", "us-west-2"]],
-        "regions": {
+        kind: {
             "eu-central-1": one,
             "us-east-1": one | {"outcome": "failed", "diagnosis": "task 3 failed"},
         },
     }
     document = changed(document, 3, deployment=whole)
     text = section(document, "rollout-prod")
-    assert "regions eu-central-1, then us-east-1 and us-west-2" in text
+    assert f"{kind} eu-central-1, then us-east-1 and us-west-2" in text
     assert "in all 102 0" in text
     assert "task 3 failed" in text
     assert text.count("18 OK") == 2

@@ -55,6 +55,8 @@ class Fleet:
     )
     log: list[tuple[ImageRef, Ended]] = field(default_factory=list)
     on_failure: OnFailure = OnFailure.ROLL_BACK
+    kind: str = "region"
+    front: str = ""
 
     def kept(
         self, image: ImageRef, act: Callable[[], tuple[Deployed, Ended]], _progress: Progress
@@ -66,7 +68,7 @@ class Fleet:
     @property
     def target(self) -> Regions:
         environments = {name: world.environment("prod", name) for name, world in self.worlds.items()}
-        return Regions(environments, WAVES, self.on_failure, self.kept, lambda: None)
+        return Regions(environments, WAVES, self.on_failure, self.kept, lambda: None, self.kind, self.front)
 
     def fail(self, name: str, outcome: RolloutOutcome = RolloutOutcome.ROLLED_BACK) -> None:
         self.worlds[name].rollout.outcome = outcome
@@ -222,3 +224,51 @@ def test_a_rollback_begins_nowhere_where_one_region_cannot_be_asked(
     monkeypatch.setattr(fleet.worlds["us"], "deliver", Failing(ConfigurationError("no registry", hint="")))
     assert back(fleet).began is False
     assert fleet.deployed() == {"eu": 0, "us": 0, "ap": 0}
+
+
+# -- several services -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def services() -> Fleet:
+    return Fleet(kind="service", front="ap")
+
+
+def test_services_are_recorded_under_their_names_and_called_that(services: Fleet) -> None:
+    services.fail("ap")
+    result = services.run()
+    assert set(result.facts["deployment"]["services"]) == {"eu", "us", "ap"}
+    assert result.verdict.reasons[0].text.endswith("every service runs what it ran before")
+
+
+def test_the_settings_of_each_service_make_another_plan(services: Fleet, fleet: Fleet) -> None:
+    assert services.target.shape == {"services": {key: {"cluster": "c"} for key in ("eu", "us", "ap")}}
+    assert fleet.target.shape == {"cluster": "c"}
+
+
+def test_the_load_is_sent_to_the_front(services: Fleet, fleet: Fleet) -> None:
+    assert services.target.base_url() == fleet.target.base_url() == "http://127.0.0.1:1"
+
+
+def test_what_was_loaded_must_still_run_everywhere(services: Fleet) -> None:
+    assert services.target.runs(CANDIDATE).passed
+    services.worlds["us"].rollout.service.running = []
+    assert services.target.runs(CANDIDATE).reasons == (Reason("us: prod runs nothing"),)
+
+
+def test_a_rehearsal_puts_all_services_back_and_forward_again(services: Fleet) -> None:
+    with services.target.held("rehearsal", str(IMAGE.digest)) as held:
+        deployed = services.target.restore(CANDIDATE, "", held, RecordedProgress())
+    assert deployed.verdict.passed
+    assert services.deployed() == {"eu": 1, "us": 1, "ap": 1}
+    assert all(world.rollout.supersedes == [False] for world in services.worlds.values())
+
+
+def test_a_rehearsal_begins_nowhere_where_one_service_cannot_be_asked(
+    services: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.worlds["us"], "deliver", Failing(UnavailableError("no answer", hint="")))
+    with services.target.held("rehearsal", str(IMAGE.digest)) as held:
+        deployed = services.target.restore(CANDIDATE, "", held, RecordedProgress())
+    assert not deployed.began
+    assert services.deployed() == {"eu": 0, "us": 0, "ap": 0}

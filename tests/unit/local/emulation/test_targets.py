@@ -13,7 +13,7 @@ from pipeline.local.emulation.targets import (
     groups_by_place,
     judge_slot,
 )
-from pipeline.local.launch import ENVIRONMENT_TAG
+from pipeline.local.launch import APP_TAG, ENVIRONMENT_TAG
 
 TARGET = Target("arn:group", "10.0.0.5", 8080, "task-1")
 
@@ -79,13 +79,13 @@ REGIONAL = [("eu-central-1", "prod"), ("us-east-1", "prod"), ("eu-central-1", "s
 
 def test_the_groups_of_an_environment_are_told_apart_by_region() -> None:
     tags = {
-        f"arn:{region}:{name}": [{"Key": ENVIRONMENT_TAG, "Value": name}, {"Key": "other", "Value": "x"}]
+        f"arn:{region}:{name}": [{"Key": ENVIRONMENT_TAG, "Value": name}, {"Key": APP_TAG, "Value": "shop"}]
         for region, name in REGIONAL
     }
     scopes = SimpleNamespace(request_scope=lambda *_: nullcontext())
     emulator = Emulator(None, SimpleNamespace(_tgs=Groups(), _tags=tags), None, None, scopes, None)
     assert groups_by_place(emulator) == {
-        "prod@eu-central-1": ("0", "eu-central-1", "arn:eu-central-1:prod"),
-        "prod@us-east-1": ("0", "us-east-1", "arn:us-east-1:prod"),
-        "staging@eu-central-1": ("0", "eu-central-1", "arn:eu-central-1:staging"),
+        "shop/prod@eu-central-1": ("0", "eu-central-1", "arn:eu-central-1:prod"),
+        "shop/prod@us-east-1": ("0", "us-east-1", "arn:us-east-1:prod"),
+        "shop/staging@eu-central-1": ("0", "eu-central-1", "arn:eu-central-1:staging"),
     }

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config import Settings, parse
 from pipeline.errors import UsageError
-from pipeline.sites import Chosen, Share, Site, chosen, places_of
+from pipeline.locations import Chosen, Location, Share, chosen, places_of
 from pipeline.stacks import policies, shared_stack, stacks_of
 
 HOME, EAST, WEST = "eu-central-1", "us-east-1", "us-west-2"
@@ -72,7 +72,7 @@ def test_only_home_has_a_table_a_role_for_ci_and_a_key() -> None:
     told = many('[evidence]\nsigner = "awskms:///alias/onedigest-shop"\n')
     shares = {}
     for share in Share:
-        stack = shared_stack(Site.at(told, HOME if share is Share.ALL else EAST, share))
+        stack = shared_stack(Location.at(told, HOME if share is Share.ALL else EAST, share))
         shares[share] = stack and {
             name: stack.request.parameters[name] for name in ("Repository", "Table", "Ci", "SigningKey")
         }
@@ -89,15 +89,15 @@ def test_a_repository_that_is_somebody_elses_is_made_nowhere() -> None:
     told = parse(
         (HEAD + WAVES + REGISTRIES).replace('name = "shop"', 'name = "shop"\nrepository = "their/shop"')
     )
-    assert shared_stack(Site.at(told, EAST, Share.REPOSITORY)) is None
+    assert shared_stack(Location.at(told, EAST, Share.REPOSITORY)) is None
 
 
 @pytest.mark.parametrize(("region", "images"), [(HOME, HOME), (EAST, EAST), (WEST, HOME)])
 def test_roles_reach_the_repository_that_is_pulled_from_and_the_table_at_home(
     region: str, images: str
 ) -> None:
-    site = Site.at(many(), region, Share.NOTHING)
-    told = stacks_of(site, "prod")[0].request.parameters
+    location = Location.at(many(), region, Share.NOTHING)
+    told = stacks_of(location, "prod")[0].request.parameters
     assert (told["HomeRegion"], told["RepositoryRegion"]) == (HOME, images)
 
 
@@ -107,13 +107,13 @@ def test_a_load_balancer_has_the_certificate_of_its_region() -> None:
         f'certificates = {{ "{EAST}" = "arn:aws:acm:{EAST}:1:certificate/b" }}\n'
     )
     found = {
-        region: stacks_of(Site.at(told, region, Share.NOTHING), "prod")[0].request.parameters[
+        region: stacks_of(Location.at(told, region, Share.NOTHING), "prod")[0].request.parameters[
             "CertificateArn"
         ]
         for region in (HOME, EAST, WEST)
     }
     assert [arn[-1] for arn in found.values()] == ["a", "b", "a"], "set-up refuses the last"
-    assert stacks_of(Site.whole(told), "staging")[0].request.parameters["CertificateArn"] == ""
+    assert stacks_of(Location.whole(told), "staging")[0].request.parameters["CertificateArn"] == ""
 
 
 def test_policies_are_told_for_every_region_and_identity() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from pipeline.config import Settings
@@ -15,11 +15,11 @@ Place = tuple[str, str]
 
 
 class Share(Enum):
-    """What is kept at a site for all environments.
+    """What is kept at a location for all environments.
 
-    ALL: image repository, table, role for CI and key; there is one such site. REPOSITORY: a repository that images are
-    copied to, and pulled from here. NOTHING: they are pulled from elsewhere. BESIDE: another site, in the same account
-    and region, sees to it.
+    ALL: image repository, table, role for CI and key; there is one such location. REPOSITORY: a repository that images
+    are copied to, and pulled from here. NOTHING: they are pulled from elsewhere. BESIDE: another location, in the same
+    account and region, sees to it.
     """
 
     ALL = "all"
@@ -29,7 +29,7 @@ class Share(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Location:
     """A region as one identity reaches it. `settings` have it as `cloud.region`; table and key are in region `home`."""
 
     settings: Settings
@@ -37,14 +37,18 @@ class Site:
     share: Share = Share.ALL
 
     @classmethod
-    def at(cls, settings: Settings, region: str, share: Share) -> Site:
+    def at(cls, settings: Settings, region: str, share: Share) -> Location:
         """A region, where `settings` are those of the project."""
         return cls(in_region(settings, region), settings.cloud.region, share)
 
     @classmethod
-    def whole(cls, settings: Settings) -> Site:
+    def whole(cls, settings: Settings) -> Location:
         """`cloud.region`, with all that environments share."""
         return cls(settings, settings.cloud.region)
+
+    def of(self, service: str) -> Location:
+        """The same for one service of a release; empty: all of it."""
+        return replace(self, settings=self.settings.of(service))
 
     def images(self, environment: str) -> str:
         """The region of the repository that an environment pulls from here."""

@@ -1,0 +1,127 @@
+"""[services.NAME] of pipeline.toml: several services as one release, each with what it does not share with [app]."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field
+
+from pipeline.config_values import AS_WRITTEN
+
+_AnyApp = TypeVar("_AnyApp", bound=BaseModel)
+_AnyEnvironment = TypeVar("_AnyEnvironment", bound=BaseModel)
+
+UrlPath = Annotated[str, Field(pattern=r"^/")]
+
+
+class BeforeSettings(BaseModel):
+    """A one-off task with the candidate's image before the rollout."""
+
+    model_config = AS_WRITTEN
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class SmokeSettings(BaseModel):
+    """A check through the load balancer after the rollout."""
+
+    model_config = AS_WRITTEN
+
+    path: UrlPath
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+
+
+class ReleasedService(BaseModel):
+    """One service of a release. What it leaves out is [app]'s, or its environment's."""
+
+    model_config = AS_WRITTEN
+
+    dockerfile: str | None = None
+    context: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    live: UrlPath | None = None
+    ready: UrlPath | None = None
+    version: UrlPath | None = None
+    environment: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    cpu: Annotated[int, Field(ge=128)] | None = None
+    memory: Annotated[int, Field(ge=128)] | None = None
+    desired: Annotated[int, Field(ge=1, le=1000)] | None = None
+    before: BeforeSettings | None = None
+    smoke: tuple[SmokeSettings, ...] = ()
+    service: str = ""
+    urls: dict[str, str] = {}
+
+    def app(self, name: str, base: _AnyApp) -> _AnyApp:
+        """[app] as this service has it. Its resources are called `<app>-<name>`, its image lies with the app's."""
+        own = self._told("dockerfile", "context", "port", "live", "ready", "version")
+        told = {
+            "name": f"{base.name}-{name}",  # type: ignore[attr-defined]  # [app] is a layer above
+            "repository": base.repository or base.name,  # type: ignore[attr-defined]
+            "environment": {**base.environment, **self.environment},  # type: ignore[attr-defined]
+        }
+        return base.model_copy(update=own | told)
+
+    def inside(self, name: str, base: _AnyEnvironment) -> _AnyEnvironment:
+        """The environment `name` as this service has it."""
+        own = self._told("cpu", "memory", "desired", "before")
+        told = {"secrets": {**base.secrets, **self.secrets}}  # type: ignore[attr-defined]  # likewise
+        if self.smoke:
+            own["smoke"] = self.smoke
+        own |= {"service": self.service, "url": self.urls.get(name, "")}
+        regional = {key.removeprefix(f"{name}/"): url for key, url in self.urls.items() if "/" in key}
+        if "urls" in type(base).model_fields:
+            own["urls"] = regional
+        return base.model_copy(update=own | told)
+
+    def _told(self, *keys: str) -> dict[str, Any]:
+        return {key: value for key in keys if (value := getattr(self, key)) is not None}
+
+
+_LONGEST = 20
+"""As many characters a service's name may have with the app's: with the environment's a load balancer's has 32."""
+
+
+def mistake_among(settings: Any) -> str:
+    """What keeps the services of `settings` (all of pipeline.toml) from being one release, in words; empty: nothing."""
+    services, front = settings.services, settings.integration.front
+    if not services:
+        return f"integration.front: there is no [services.{front}]" if front else ""
+    if len(services) == 1:
+        return f"services.{next(iter(services))}: a single service is said in [app] and [environments]"
+    if front and front not in services:
+        return f"integration.front: no service is called {front!r} ({', '.join(services)})"
+    for name in services:
+        if name in ("app", "before"):
+            return f"services.{name}: this name is taken in the integration stage"
+        if name in settings.integration.services:
+            return f"services.{name}: a dependency in integration.services has this name"
+        if len(called := f"{settings.app.name}-{name}") > _LONGEST:
+            return f"services.{name}: {called} is longer than {_LONGEST} characters: shorten app.name or the service's"
+    return _not_for_several(settings)
+
+
+def _not_for_several(settings: Any) -> str:
+    """What can be said of one service only, and is said all the same."""
+    if settings.load.workers.tasks:
+        return "load.workers: several services are loaded from this machine: leave tasks out"
+    if settings.load.compares:
+        return 'load.baseline: several services are loaded without a baseline: write baseline = "none"'
+    for name in ("staging", "prod"):
+        own = settings.environments[name]
+        told = [key for key in ("service", "url", "urls") if getattr(own, key, None)]
+        if told:
+            key = "service" if told[0] == "service" else "urls"
+            return f"environments.{name}.{told[0]}: with [services] each has its own: services.NAME.{key}"
+    return _strange_urls(settings)
+
+
+def _strange_urls(settings: Any) -> str:
+    """Addresses of services where the app is not."""
+    several = [region for wave in settings.environments.prod.regions for region in wave]
+    prod = [f"prod/{region}" for region in several] if len(several) > 1 else ["prod"]
+    known = ["staging", *prod]
+    for name, told in settings.services.items():
+        if strange := sorted(set(told.urls) - set(known)):
+            return f"services.{name}.urls: {', '.join(strange)}: one of {', '.join(known)}"
+    return ""

@@ -1,0 +1,152 @@
+"""[services.NAME]: what each service shares with the app and its environment, and what cannot be one release."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import config
+from pipeline.errors import ConfigurationError
+from pipeline.reach import Site, kind_of, local_name, sites_of
+
+HEAD = """
+[app]
+name = "shop"
+port = 8000
+environment = { COMMON = "1", SHARED = "app" }
+[cloud]
+provider = "aws"
+region = "eu-central-1"
+[load]
+baseline = "none"
+[environments.staging]
+memory = 256
+[environments.prod]
+desired = 3
+secrets = { DATABASE_URL = "shop/prod/db" }
+smoke = [{ path = "/" }]
+"""
+TWO = """
+[services.web]
+port = 8080
+cpu = 512
+environment = { SHARED = "web" }
+secrets = { TOKEN = "shop/token" }
+[services.api]
+dockerfile = "api.dockerfile"
+desired = 5
+before = { command = ["migrate"] }
+smoke = [{ path = "/api", status = 204 }]
+"""
+
+
+def test_a_service_is_the_app_with_what_it_says_itself() -> None:
+    told = config.parse(HEAD + TWO)
+    web, api = told.of("web"), told.of("api")
+    assert (web.app.name, web.app.port, web.app.dockerfile) == ("shop-web", 8080, "Dockerfile")
+    assert (api.app.name, api.app.port, api.app.dockerfile) == ("shop-api", 8000, "api.dockerfile")
+    assert web.app.environment == {"COMMON": "1", "SHARED": "web"}
+    assert web.repository == api.repository == told.repository == "shop"
+    assert told.of("") is told
+
+
+def test_an_environment_is_its_own_with_what_the_service_says() -> None:
+    told = config.parse(HEAD + TWO)
+    web, api = (told.of(name).environments for name in ("web", "api"))
+    assert (web["prod"].cpu, web["staging"].memory, web["prod"].desired) == (512, 256, 3)
+    assert web["prod"].secrets == {"DATABASE_URL": "shop/prod/db", "TOKEN": "shop/token"}
+    assert [(one.path, one.status) for one in web["prod"].smoke] == [("/", 200)]
+    assert [(one.path, one.status) for one in api["prod"].smoke] == [("/api", 204)]
+    assert api["staging"].before is not None
+    assert (api["prod"].desired, web["prod"].before) == (5, None)
+
+
+def test_what_is_there_already_is_named_by_service_and_environment() -> None:
+    urls = '[services.web.urls]\nstaging = "http://s"\nprod = "http://p"\n'
+    named = (
+        HEAD.replace("desired = 3", 'cluster = "live"') + TWO.replace("cpu = 512", 'service = "web-1"') + urls
+    )
+    web, api = (config.parse(named).of(name).environments for name in ("web", "api"))
+    assert (web["prod"].cluster, web["prod"].service, api["prod"].service) == ("live", "web-1", "")
+    assert (web["staging"].url_in("x"), web["prod"].url_in("x"), api["prod"].url_in("x")) == (
+        "http://s",
+        "http://p",
+        "",
+    )
+    several = HEAD.replace("desired = 3", 'regions = ["eu-central-1", "us-east-1"]') + TWO
+    told = config.parse(several + '[services.web.urls]\n"prod/us-east-1" = "http://east"\n').of("web")
+    assert told.environments["prod"].url_in("us-east-1") == "http://east"
+    assert told.environments["prod"].url_in("eu-central-1") == ""
+
+
+def test_the_table_is_the_apps() -> None:
+    assert config.parse(HEAD + TWO).of("web").cloud.table == "onedigest-shop"
+    own = HEAD.replace('region = "eu-central-1"', 'region = "eu-central-1"\ntable = "mine"')
+    assert config.parse(own + TWO).of("web").cloud.table == "mine"
+
+
+def test_suite_and_load_go_to_the_front_by_default_the_first() -> None:
+    assert config.parse(HEAD + TWO).front == "web"
+    assert config.parse(HEAD + '[integration]\nfront = "api"\n' + TWO).front == "api"
+    assert config.parse(HEAD).front == ""
+
+
+def test_each_service_is_a_site_in_each_region() -> None:
+    told = config.parse(HEAD + TWO)
+    assert sites_of(told, "prod") == (
+        (Site("web", "eu-central-1", "web"), Site("api", "eu-central-1", "api")),
+    )
+    both = config.parse(HEAD.replace("desired = 3", 'regions = [["eu-central-1"], ["us-east-1"]]') + TWO)
+    assert [[site.key for site in wave] for wave in sites_of(both, "prod")] == [
+        ["eu-central-1/web", "eu-central-1/api"],
+        ["us-east-1/web", "us-east-1/api"],
+    ]
+    assert [kind_of(both, name) for name in ("staging", "prod")] == ["service", "part"]
+    assert kind_of(config.parse(HEAD), "prod") == "region"
+    assert local_name(both, "prod", "us-east-1", "web") == "prod-web-us-east-1"
+    assert local_name(both, "prod", "eu-central-1", "web") == "prod-web"
+
+
+ONE = "[services.web]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD + ONE, "services.web: a single service is said in [app]"),
+        (HEAD + ONE + "[services.app]\n", "services.app: this name is taken"),
+        (HEAD + ONE + "[services.before]\n", "services.before: this name is taken"),
+        (
+            HEAD + TWO + '[integration]\nfront = "gate"\n',
+            "integration.front: no service is called 'gate' (web, api)",
+        ),
+        (HEAD + '[integration]\nfront = "web"\n', "integration.front: there is no [services.web]"),
+        (
+            HEAD + TWO + '[integration.services.api]\nimage = "redis"\nport = 6379\n',
+            "services.api: a dependency in integration.services has this name",
+        ),
+        (
+            HEAD + ONE + "[services.a-very-long-name]\n",
+            "services.a-very-long-name: shop-a-very-long-name is longer",
+        ),
+        (
+            HEAD.replace('baseline = "none"', "") + TWO,
+            "load.baseline: several services are loaded without a baseline",
+        ),
+        (HEAD.replace("desired = 3", 'service = "x"') + TWO, "environments.prod.service: with [services]"),
+        (HEAD.replace("memory = 256", 'url = "http://x"') + TWO, "environments.staging.url: with [services]"),
+        (
+            HEAD.replace('baseline = "none"', 'baseline = "none"\nworkers = { tasks = 2 }') + TWO,
+            "load.workers: several",
+        ),
+        (HEAD + TWO + '[services.web.urls]\nprods = "x"\n', "services.web.urls: prods: one of staging, prod"),
+        (HEAD + TWO + "[services.web.build]\n", "services.web.build: no such key"),
+        (
+            HEAD + TWO.replace("cpu = 512", "cpus = 512"),
+            "services.web.cpus: no such key (did you mean 'cpu'?)",
+        ),
+    ],
+)
+def test_mistakes_are_named(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.parse(text)
+    assert said in caught.value.message

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from pipeline.commands.consent import agree
+from pipeline.config import Settings, parse
+from pipeline.errors import ConfigurationError, UsageError
+from pipeline.locations import Location
+from pipeline.stacks import (
+    families,
+    has_database,
+    is_adopted,
+    not_here,
+    policies,
+    possible_stacks,
+    shared_stack,
+    signing_alias,
+    stacks_of,
+)
+
+
+def settings(provider: str = "aws", prod: str = "", staging: str = "", rest: str = "") -> Settings:
+    return parse(
+        f'[app]\nname = "shop"\n[cloud]\nprovider = "{provider}"\n{rest}\n'
+        f"[environments.staging]\n{staging}\n[environments.prod]\n{prod}\n"
+    )
+
+
+def _shared(told: Settings) -> Mapping[str, str]:
+    stack = shared_stack(Location.whole(told))
+    assert stack is not None
+    return stack.request.parameters
+
+
+SCALING = "scaling = { min = 2, max = 4, requests = 600 }"
+
+
+def test_an_environment_has_the_stacks_it_asks_for_in_the_order_in_which_they_stand_on_each_other() -> None:
+    told = settings(prod=SCALING)
+
+    assert [spec.name for spec in stacks_of(Location.whole(told), "prod")] == [
+        "onedigest-shop-prod",
+        "onedigest-shop-prod-autoscaling",
+    ]
+    assert [spec.name for spec in stacks_of(Location.whole(told), "staging")] == [
+        "onedigest-shop-staging",
+        "onedigest-shop-staging-baseline",
+    ]
+    assert set(possible_stacks(told, "prod")) > {
+        spec.name for spec in stacks_of(Location.whole(told), "prod")
+    }
+
+
+def test_the_local_cloud_has_no_autoscaling_and_says_so() -> None:
+    told = settings("local", prod=SCALING)
+
+    assert [spec.name for spec in stacks_of(Location.whole(told), "prod")] == ["onedigest-shop-prod"]
+    assert not_here(told, "prod") == ("autoscaling: the local cloud's emulator knows none of its types",)
+    assert not_here(settings(prod=SCALING), "prod") == ()
+    assert not_here(settings("local"), "prod") == ()
+
+
+def test_an_environment_whose_cluster_or_service_is_named_is_adopted_on_aws_alone() -> None:
+    assert is_adopted(settings(prod='service = "web"'), "prod")
+    assert is_adopted(settings(prod='cluster = "main"'), "prod")
+    assert not is_adopted(settings(prod='url = "https://shop.example"'), "prod")
+    assert not is_adopted(settings("local", prod='service = "web"'), "prod")
+
+
+def test_a_secret_is_kept_by_the_stack_where_it_is_declared_under_its_name() -> None:
+    assert has_database(settings(prod='secrets = { DATABASE_URL = "shop/prod/database-url" }'), "prod")
+    assert not has_database(settings(prod='secrets = { DATABASE_URL = "elsewhere" }'), "prod")
+    assert has_database(settings("local"), "prod")
+
+
+def test_a_key_is_made_where_it_is_the_one_that_signs() -> None:
+    own = settings(rest='[evidence]\nsigner = "awskms:///alias/onedigest-shop"')
+    other = settings(rest='[evidence]\nsigner = "awskms:///alias/theirs"')
+
+    assert _shared(own)["SigningKey"] == "yes"
+    assert _shared(other)["SigningKey"] == "no"
+    assert (signing_alias(own), signing_alias(other)) == ("onedigest-shop", "theirs")
+    assert signing_alias(settings()) == "onedigest-shop"
+
+
+def test_task_definitions_of_the_service_of_the_one_beside_it_and_of_the_load_are_ours() -> None:
+    assert families(settings(), "staging") == ("shop-staging", "shop-staging-baseline", "shop-staging-load")
+
+
+def test_policies_are_told_for_the_environments_asked_about() -> None:
+    assert set(policies(settings(), [("prod", "eu-central-1")])["promote"]) == {"prod"}
+
+
+@pytest.mark.parametrize(
+    ("prod", "wrong"),
+    [
+        ("setup = { log_days = 8 }", "log_days must be one of 1, 3, 5, 7, 14, 30"),
+        ("scaling = { min = 3, max = 2 }", "max (2) must not be below min (3)"),
+        ('setup = { certificate = "cert" }', "environments.prod.setup.certificate"),
+    ],
+)
+def test_what_aws_would_not_take_is_a_mistake(prod: str, wrong: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(prod=prod)
+
+    assert wrong in caught.value.message
+
+
+def test_nobody_at_a_terminal_agrees_to_nothing() -> None:
+    with pytest.raises(UsageError, match="set up staging, prod: nobody is here to agree to it"):
+        agree(["staging", "prod"], "set up", typed=frozenset(), yes=False)
+
+    agree(["staging"], "set up", typed=frozenset(), yes=True)
