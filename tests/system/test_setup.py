@@ -87,10 +87,13 @@ def test_the_plan_of_a_change_tells_it_and_leaves_no_change_set(grounds: Grounds
 
 
 def rolled_out(grounds: Grounds) -> tuple[str, int]:
-    """A revision that a rollout made, and two tasks of it."""
+    """A revision that a rollout made, with the tags of the one before, and two tasks of it."""
     ecs = grounds.client("ecs")
+    tags = [{"key": "onedigest:app", "value": "shop"}]
     revision = ecs.register_task_definition(
-        family="shop-prod", containerDefinitions=[{"name": "app", "image": NOWHERE, "memory": 64}]
+        family="shop-prod",
+        containerDefinitions=[{"name": "app", "image": NOWHERE, "memory": 64}],
+        tags=tags,
     )["taskDefinition"]["taskDefinitionArn"]
     never = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}
     ecs.update_service(
@@ -101,7 +104,9 @@ def rolled_out(grounds: Grounds) -> tuple[str, int]:
         deploymentConfiguration=never,
     )
     ecs.register_task_definition(
-        family="shop-prod", containerDefinitions=[{"name": "app", "image": "failed:1", "memory": 64}]
+        family="shop-prod",
+        containerDefinitions=[{"name": "app", "image": "failed:1", "memory": 64}],
+        tags=tags,
     )
     return runs(grounds)
 
