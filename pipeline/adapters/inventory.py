@@ -217,7 +217,7 @@ class Inventory:
             arn = str(one["ResourceARN"])
             service = arn.split(":")[2]
             if service == "kms":
-                yield from self._key(arn)
+                yield from _key(self.client("kms"), arn)
             elif service in ("dynamodb", "ecr"):
                 yield from self._renamed(service, arn)
             elif service not in _LISTED_HERE:
@@ -236,11 +236,12 @@ class Inventory:
                 kind, name, why=f"pipeline.toml names {now} now: delete this one yourself, if it may go"
             )
 
-    def _key(self, arn: str) -> Iterable[Found]:
-        told = self.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
-        going = told.get("KeyState") in ("PendingDeletion", "PendingReplicaDeletion")
-        why = f"KMS deletes it on {told['DeletionDate']:%Y-%m-%d}" if told.get("DeletionDate") else ""
-        yield Found("key", arn.rsplit("/", 1)[-1], "", Presence.GOING if going else Presence.THERE, why)
+
+def _key(kms: Any, arn: str) -> Iterable[Found]:
+    told = kms.describe_key(KeyId=arn)["KeyMetadata"]
+    going = told.get("KeyState") in ("PendingDeletion", "PendingReplicaDeletion")
+    why = f"KMS deletes it on {told['DeletionDate']:%Y-%m-%d}" if told.get("DeletionDate") else ""
+    yield Found("key", arn.rsplit("/", 1)[-1], "", Presence.GOING if going else Presence.THERE, why)
 
 
 def log_groups(logs: Any, app: str, environment: str, cluster: str) -> list[str]:
