@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.adapters.inventory import Inventory, Names, log_groups
-from pipeline.adapters.owned import repository_tags, table_tags
+from pipeline.adapters.owned import cluster_tags, definition_tags, repository_tags, table_tags
 from pipeline.adapters.stack import Stacks
 from pipeline.adapters.taking_down import (
     Services,
@@ -101,6 +101,7 @@ class Dismantling:
         reasons += [
             reason for name in environments for reason in self._foreign(possible_stacks(self._settings, name))
         ]
+        reasons += [reason for name in environments for reason in self._foreign_cluster(name)]
         others = self._others((*environments, *going), elsewhere)
         last = not others and self._location.share is not Share.BESIDE
         if last:
@@ -153,6 +154,7 @@ class Dismantling:
         return tuple(_kept(one) if keep_images and one.kind == "repository" else one for one in here)
 
     def _environment(self, name: str) -> None:
+        made_here = self._stacks.standing(stack_name(self._settings, name)) is not None
         scaling = f"{stack_name(self._settings, name)}-autoscaling"
         self._delete(scaling)
         cluster = cluster_name(self._settings, name)
@@ -166,9 +168,16 @@ class Dismantling:
         for stack in reversed(possible_stacks(self._settings, name)):
             self._delete(stack)
         for family in families(self._settings, name):
-            if count := self._services.forget(family):
-                self._say(f"{name}: deregistered {count} revisions of {family}")
+            self._forget(name, family, sure=made_here)
         self._log_groups(name)
+
+    def _forget(self, name: str, family: str, *, sure: bool) -> None:
+        """`sure`: the environment was ours until now. Else the newest revision tells whose the family is."""
+        newest, app = self._services.newest(family), self._settings.app.name
+        if newest and not sure and definition_tags(self._client("ecs"), newest).get(APP_TAG) != app:
+            self._say(f"{name}: left task definitions {family}, which have no tag {APP_TAG} = {app}")
+        elif count := self._services.forget(family):
+            self._say(f"{name}: deregistered {count} revisions of {family}")
 
     def _log_groups(self, name: str) -> None:
         """Those that outlived the stack: Container Insights makes its own."""
@@ -210,6 +219,19 @@ class Dismantling:
             for stack in found
             if stack is not None and stack.tags.get(APP_TAG) != self._settings.app.name
         ]
+
+    def _foreign_cluster(self, name: str) -> list[Reason]:
+        """A cluster of the environment's name that is not ours: what runs in it is not either."""
+        cluster, app = cluster_name(self._settings, name), self._settings.app.name
+        tags = cluster_tags(self._client("ecs"), cluster)
+        if tags is None or tags.get(APP_TAG) == app or self._made(name).get("Cluster") == cluster:
+            return []
+        text = f"cluster {cluster} has no tag {APP_TAG} = {app}: it was not made by onedigest"
+        remedy = f'if {name} is yours by other means, say so: environments.{name}.cluster = "{cluster}"; else delete it'
+        return [Reason(text, remedy)]
+
+    def _made(self, name: str) -> Mapping[str, str]:
+        return self._stacks.resources(stack_name(self._settings, name))
 
     def _others(self, going: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
         if self._location.share is Share.BESIDE:

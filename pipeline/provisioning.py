@@ -239,7 +239,8 @@ class Provisioning:
     def _applied(self, step: Step) -> Made:
         if step.spec is None:
             self._say(f"stack {step.plan.name}: removing it")
-            self._stacks.delete(step.plan.name)
+            with self._hold(step.environment):
+                self._stacks.delete(step.plan.name)
             return Made(step.plan.name, step.environment, "removed")
         if step.plan.empty:
             return self._ensured(step, step.spec.request)

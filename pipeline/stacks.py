@@ -79,7 +79,19 @@ def scope(location: Location, environment: str = "") -> Scope:
 
 def grounds(settings: Settings, environment: str) -> Grounds:
     """An environment, as IAM policies name it."""
-    return Grounds(environment, cluster_name(settings, environment), service_name(settings, environment))
+    asks = _production(settings) if is_compared(settings, environment) else None
+    return Grounds(
+        environment, cluster_name(settings, environment), service_name(settings, environment), asks
+    )
+
+
+def is_compared(settings: Settings, environment: str) -> bool:
+    """Whether a candidate is loaded there beside what production runs."""
+    return environment == "staging" and settings.load.compares
+
+
+def _production(settings: Settings) -> tuple[str, str]:
+    return cluster_name(settings, "prod"), service_name(settings, "prod")
 
 
 def policies(settings: Settings, places: Sequence[Place]) -> dict[str, Any]:
@@ -260,7 +272,8 @@ def _service_parameters(settings: Settings, environment: str) -> dict[str, str]:
 
 def _environment_parameters(settings: Settings, environment: str) -> dict[str, str]:
     own = settings.environments[environment].setup
-    compared = environment == "staging" and settings.load.compares
+    compared = is_compared(settings, environment)
+    cluster, service = _production(settings) if compared else ("", "")
     return {
         **_service_parameters(settings, environment),
         "RepositoryName": settings.repository,
@@ -275,6 +288,8 @@ def _environment_parameters(settings: Settings, environment: str) -> dict[str, s
         "AlarmLatency": f"{own.alarm_latency:g}",
         "TrustedArns": ",".join(settings.cloud.trusted),
         "BaselinePort": str(BASELINE_PORT if compared else 0),
+        "ProductionCluster": cluster,
+        "ProductionService": service,
         "DatabaseSecret": _yes(has_database(settings, environment)),
     }
 
@@ -328,7 +343,7 @@ _KINDS = (
         "-baseline",
         "baseline",
         _baseline_parameters,
-        lambda settings, environment: environment == "staging" and settings.load.compares,
+        is_compared,
         lambda settings, _environment: baseline_service_name(settings),
     ),
     _Kind(

@@ -22,6 +22,8 @@ def undo(calls: Calls, done: RolloutResult, container: str, why: Reason) -> tupl
     """Goes back from `done` to what ran before it, by its own task definition, and to zero where nothing did.
 
     ROLLED_BACK, FAILED_FIRST at zero; SUPERSEDED where something else is deployed by now, and nothing is changed then.
+    Nor is anything where it ran already when we came and nothing else is known to have run: as of several services one
+    whose image a release does not change. That is what ran before; it is ROLLED_BACK as it stands.
     Raises StuckError when what ran before does not come up, DetachedError or DisplacedError when the end is not seen,
     DetachedInterrupt after Ctrl-C.
     """
@@ -30,6 +32,9 @@ def undo(calls: Calls, done: RolloutResult, container: str, why: Reason) -> tupl
     if primary is not None and primary.task_definition != done.task_definition:
         text = f"{short(primary.task_definition)} is deployed by now, which is not ours: it is left"
         return RolloutOutcome.SUPERSEDED, Reason(text)
+    if done.already and done.previous is None:
+        text = f"{short(done.task_definition)} ran here before the release already: it is left as it is"
+        return RolloutOutcome.ROLLED_BACK, Reason(text)
     back = WayBack(calls, Step(Action.ROLL_BACK, why), done.previous, container, live)
     try:
         if done.previous is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.adapters.aws_errors import aws_errors
-from pipeline.adapters.owned import repository_tags, secret_names, table_tags
+from pipeline.adapters.owned import log_group_tags, repository_tags, secret_names, table_tags
 from pipeline.errors import PipelineError
 from pipeline.model.inventory import Found, Presence
 
@@ -217,26 +217,47 @@ class Inventory:
             arn = str(one["ResourceARN"])
             service = arn.split(":")[2]
             if service == "kms":
-                yield from self._key(arn)
+                yield from _key(self.client("kms"), arn)
+            elif service in ("dynamodb", "ecr"):
+                yield from self._renamed(service, arn)
             elif service not in _LISTED_HERE:
                 yield Found("resource", arn, _tags(one["Tags"]).get(ENVIRONMENT, ""))
 
-    def _key(self, arn: str) -> Iterable[Found]:
-        told = self.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
-        going = told.get("KeyState") in ("PendingDeletion", "PendingReplicaDeletion")
-        why = f"KMS deletes it on {told['DeletionDate']:%Y-%m-%d}" if told.get("DeletionDate") else ""
-        yield Found("key", arn.rsplit("/", 1)[-1], "", Presence.GOING if going else Presence.THERE, why)
+    def _renamed(self, service: str, arn: str) -> Iterable[Found]:
+        """A table or repository that is there under another name than pipeline.toml has now."""
+        name = arn.split(":", 5)[5].split("/", 1)[-1]
+        kind, now, tags = (
+            ("table", self.table, table_tags)
+            if service == "dynamodb"
+            else ("repository", self.repository, repository_tags)
+        )
+        if name != now and tags(self.client(service), name) is not None:
+            yield Found(
+                kind, name, why=f"pipeline.toml names {now} now: delete this one yourself, if it may go"
+            )
+
+
+def _key(kms: Any, arn: str) -> Iterable[Found]:
+    told = kms.describe_key(KeyId=arn)["KeyMetadata"]
+    going = told.get("KeyState") in ("PendingDeletion", "PendingReplicaDeletion")
+    why = f"KMS deletes it on {told['DeletionDate']:%Y-%m-%d}" if told.get("DeletionDate") else ""
+    yield Found("key", arn.rsplit("/", 1)[-1], "", Presence.GOING if going else Presence.THERE, why)
 
 
 def log_groups(logs: Any, app: str, environment: str, cluster: str) -> list[str]:
-    """Where an environment's lines are: its own group, and those that Container Insights makes for its cluster."""
-    found = []
+    """Where an environment's lines are: its own group, and those that Container Insights makes for its cluster.
+
+    One of our name without our tag is somebody else's. Container Insights gives its groups none.
+    """
+    own, insights = f"/ecs/{app}/{environment}", f"/aws/ecs/containerinsights/{cluster}/"
     with aws_errors("logs:DescribeLogGroups"):
-        for prefix in (f"/ecs/{app}/{environment}", f"/aws/ecs/containerinsights/{cluster}/"):
-            for one in _pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
-                name = str(one["logGroupName"])
-                found += [name] if name == prefix or prefix.endswith("/") else []
-    return found
+        found = [
+            str(one["logGroupName"])
+            for one in _pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=own)
+            if one["logGroupName"] == own and log_group_tags(logs, str(one["arn"])).get(APP) == app
+        ]
+        listed = _pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=insights)
+        return [*found, *(str(one["logGroupName"]) for one in listed)]
 
 
 _NETWORK = (

@@ -51,6 +51,26 @@ def secret_tags(secrets: Any, name: str) -> Tags | None:
             return None
 
 
+def cluster_tags(ecs: Any, name: str) -> Tags | None:
+    """The tags of a cluster of ECS."""
+    with aws_errors(f"ecs:DescribeClusters {name}"):
+        found = ecs.describe_clusters(clusters=[name], include=["TAGS"])["clusters"]
+    live = next((one for one in found if one.get("status") != "INACTIVE"), None)
+    return None if live is None else _tags(live.get("tags") or ())
+
+
+def definition_tags(ecs: Any, arn: str) -> Tags:
+    """The tags of a task definition's revision."""
+    with aws_errors(f"ecs:DescribeTaskDefinition {arn}"):
+        return _tags(ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"]).get("tags") or ())
+
+
+def log_group_tags(logs: Any, arn: str) -> Tags:
+    """The tags of a group of CloudWatch Logs, by its ARN."""
+    with aws_errors(f"logs:ListTagsForResource {arn}"):
+        return dict(logs.list_tags_for_resource(resourceArn=arn.removesuffix(":*"))["tags"])
+
+
 def live_service(ecs: Any, cluster: str, service: str) -> LiveService | None:
     """What ECS is told to run, by the service's own word."""
     with aws_errors(f"ecs:DescribeServices {cluster}/{service}"):
@@ -66,7 +86,8 @@ def live_service(ecs: Any, cluster: str, service: str) -> LiveService | None:
 
 
 def _tags(listed: Any) -> Tags:
-    return {str(tag["Key"]): str(tag["Value"]) for tag in listed}
+    pairs = ((tag.get("Key", tag.get("key")), tag.get("Value", tag.get("value"))) for tag in listed)
+    return {str(key): str(value) for key, value in pairs}
 
 
 def secret_names(secrets: Any, prefix: str) -> Iterator[tuple[str, Tags]]:

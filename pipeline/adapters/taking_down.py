@@ -15,6 +15,8 @@ from pipeline.waiting import poll
 
 _AT_ONCE = 100
 _DELETED_AT_ONCE = 10
+_STANDING = ("ACTIVE", "INACTIVE")
+"""States of task definitions that are not being deleted yet."""
 
 
 class Services:
@@ -45,9 +47,13 @@ class Services:
         self._until(lambda: not self._tasks(cluster), f"the tasks in {cluster}")
         return len(tasks)
 
+    def newest(self, family: str) -> str:
+        """The newest revision of the family that is there; empty where there is none."""
+        return next((arns[-1] for status in _STANDING if (arns := self._revisions(family, status))), "")
+
     def forget(self, family: str) -> int:
         """Deregisters every revision of the family, and deletes them. Returns how many there were."""
-        active, inactive = self._revisions(family, "ACTIVE"), self._revisions(family, "INACTIVE")
+        active, inactive = (self._revisions(family, status) for status in _STANDING)
         for arn in active:
             with aws_errors(f"ecs:DeregisterTaskDefinition {arn}"):
                 self._ecs.deregister_task_definition(taskDefinition=arn)

@@ -52,11 +52,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """An environment in a scope: its name, cluster and service."""
+    """An environment in a scope: its name, cluster and service.
+
+    `asks` is the environment whose service it is compared with, by cluster and service; None where there is none.
+    """
 
     name: str
     cluster: str
     service: str
+    asks: tuple[str, str] | None = None
 
 
 def ci_policy(scope: Scope) -> Policy:
@@ -72,6 +76,7 @@ def promotion_policy(scope: Scope, grounds: Grounds) -> Policy:
             *_signing(scope),
             *_rollout(scope, grounds),
             *_watching(scope, grounds),
+            *_asking(scope, grounds),
             _on("Records", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"), _table(scope)),
         ]
     )
@@ -85,6 +90,10 @@ def setup_policy(scope: Scope, environments: Sequence[Grounds]) -> Policy:
             *_own_resources(scope),
             *_services(scope, environments),
             _on("Look", _LOOK, "*"),
+            {
+                **_on("Key", _KEY_CALLS, scope.arn("kms", "key/*")),
+                "Condition": {"StringEquals": {"aws:ResourceTag/onedigest:app": scope.app}},
+            },
             {
                 **_on("NetworkAndBalancer", _BROAD, "*"),
                 "Condition": {"StringEquals": {"aws:RequestedRegion": scope.region}},
@@ -164,6 +173,19 @@ def _watching(scope: Scope, grounds: Grounds) -> list[Statement]:
     ]
 
 
+def _asking(scope: Scope, grounds: Grounds) -> list[Statement]:
+    """To look at what production runs, in any of its regions; nothing of it can be changed."""
+    if grounds.asks is None:
+        return []
+    cluster, service = grounds.asks
+    there = f"arn:aws:ecs:*:{scope.account}"
+    within = {"ArnLike": {"ecs:cluster": f"{there}:cluster/{cluster}"}}
+    return [
+        _on("AskProduction", "ecs:DescribeServices", f"{there}:service/{cluster}/{service}"),
+        {**_on("AskProductionsTasks", ("ecs:DescribeTasks", "ecs:ListTasks"), "*"), "Condition": within},
+    ]
+
+
 def _roles(scope: Scope, grounds: Grounds) -> list[str]:
     """The roles of an environment's tasks and of who rolls out; CloudFormation ends their names."""
     return [scope.role(f"{scope.prefix}{grounds.name}-*")]
@@ -174,7 +196,9 @@ def _table(scope: Scope) -> str:
 
 
 def _stacks(scope: Scope) -> list[Statement]:
-    stacks = scope.arn("cloudformation", f"stack/{scope.prefix}*/*")
+    stacks = [
+        scope.arn("cloudformation", what) for what in (f"stack/{scope.prefix}*/*", "changeSet/onedigest-*/*")
+    ]
     return [_on("Stacks", _STACK_CALLS, stacks)]
 
 
@@ -188,7 +212,11 @@ def _own_resources(scope: Scope) -> list[Statement]:
         _on("Table", "dynamodb:*", _table(scope)),
         _on("LogGroups", "logs:*", [scope.arn("logs", group) for group in groups]),
         _on("Secrets", _SECRET_CALLS, scope.arn("secretsmanager", f"secret:{scope.app}/*")),
-        _on("Alarms", _ALARM_CALLS, scope.arn("cloudwatch", f"alarm:{named}")),
+        _on(
+            "Alarms",
+            _ALARM_CALLS,
+            [scope.arn("cloudwatch", f"alarm:{of}") for of in (named, f"TargetTracking-service/{named}")],
+        ),
         _on("Roles", _ROLE_CALLS, [scope.role(f"{scope.prefix}*"), _profile(scope)]),
         {**_on("PassRoles", "iam:PassRole", scope.role(f"{scope.prefix}*")), "Condition": told},
         _on("Parameter", "ssm:GetParameters", f"arn:aws:ssm:{scope.region}::parameter/aws/service/ecs/*"),
@@ -239,13 +267,14 @@ _ROLE_CALLS = (
     *("iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"),
 )
 _DEFINITION_CALLS = (
-    *("ecs:CreateCluster", "ecs:DeleteTaskDefinitions", "ecs:DeregisterTaskDefinition"),
-    *("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
+    *("ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"),
+    *("ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
 )
 _LOOK = (
     *("autoscaling:Describe*", "application-autoscaling:Describe*", "cloudwatch:DescribeAlarms"),
-    *("cloudformation:ListStacks", "dynamodb:ListTables", "ec2:Describe*", "ecr:DescribeRepositories"),
-    *("ecs:DescribeCapacityProviders", "ecs:ListClusters", "elasticloadbalancing:Describe*"),
+    *("cloudformation:DescribeStacks", "dynamodb:ListTables", "ec2:Describe*", "ecr:DescribeRepositories"),
+    *("ecs:DescribeCapacityProviders", "ecs:ListClusters", "ecs:ListServices", "ecs:ListTasks"),
+    "elasticloadbalancing:Describe*",
     *("iam:ListRoles", "kms:DescribeKey", "kms:ListAliases", "kms:ListKeys", "kms:ListResourceTags"),
     *("logs:DescribeLogGroups", "secretsmanager:ListSecrets", "tag:GetResources"),
 )
@@ -261,10 +290,12 @@ _BROAD = (
     *("autoscaling:*AutoScalingGroup", "autoscaling:*Tags", "ec2:*InternetGateway", "ec2:*LaunchTemplate*"),
     *("ec2:*Route", "ec2:*RouteTable", "ec2:*SecurityGroup*", "ec2:*Subnet", "ec2:*Tags", "ec2:*Vpc"),
     *("ec2:ModifySubnetAttribute", "ec2:ModifyVpcAttribute", "ec2:RunInstances", "elasticloadbalancing:*"),
-    *("kms:CreateAlias", "kms:CreateKey", "kms:DeleteAlias", "kms:EnableKey", "kms:GetKeyPolicy"),
-    *("kms:GetKeyRotationStatus", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource"),
-    "kms:UpdateKeyDescription",
+    *("kms:CreateAlias", "kms:CreateKey", "kms:DeleteAlias", "kms:GetKeyPolicy"),
+    *("kms:GetKeyRotationStatus", "kms:TagResource"),
 )
+_KEY_CALLS = ("kms:EnableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:UpdateKeyDescription")
+"""What only a key of ours may be told, by its tag."""
+
 _LINKED = (
     *("autoscaling.amazonaws.com", "ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com"),
     "elasticloadbalancing.amazonaws.com",

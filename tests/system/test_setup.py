@@ -87,10 +87,13 @@ def test_the_plan_of_a_change_tells_it_and_leaves_no_change_set(grounds: Grounds
 
 
 def rolled_out(grounds: Grounds) -> tuple[str, int]:
-    """A revision that a rollout made, and two tasks of it."""
+    """A revision that a rollout made, with the tags of the one before, and two tasks of it."""
     ecs = grounds.client("ecs")
+    tags = [{"key": "onedigest:app", "value": "shop"}]
     revision = ecs.register_task_definition(
-        family="shop-prod", containerDefinitions=[{"name": "app", "image": NOWHERE, "memory": 64}]
+        family="shop-prod",
+        containerDefinitions=[{"name": "app", "image": NOWHERE, "memory": 64}],
+        tags=tags,
     )["taskDefinition"]["taskDefinitionArn"]
     never = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}
     ecs.update_service(
@@ -101,7 +104,9 @@ def rolled_out(grounds: Grounds) -> tuple[str, int]:
         deploymentConfiguration=never,
     )
     ecs.register_task_definition(
-        family="shop-prod", containerDefinitions=[{"name": "app", "image": "failed:1", "memory": 64}]
+        family="shop-prod",
+        containerDefinitions=[{"name": "app", "image": "failed:1", "memory": 64}],
+        tags=tags,
     )
     return runs(grounds)
 
@@ -263,6 +268,48 @@ def test_what_somebody_else_made_is_neither_changed_nor_deleted(grounds: Grounds
         "stack onedigest-shop-prod is there, without the tag onedigest:app = shop: it was not made by onedigest"
     ]
     assert len(deleted) == 1
+
+
+def test_a_cluster_of_our_name_that_somebody_else_made_is_refused_and_nothing_in_it_touched(
+    grounds: Grounds,
+) -> None:
+    ecs, logs = grounds.client("ecs"), grounds.client("logs")
+    ecs.create_cluster(clusterName="shop-prod")
+    container = {"name": "app", "image": NOWHERE, "memory": 64}
+    theirs = ecs.register_task_definition(family="shop-prod", containerDefinitions=[container])
+    arn = theirs["taskDefinition"]["taskDefinitionArn"]
+    logs.create_log_group(logGroupName="/ecs/shop/prod")
+    try:
+        refused = grounds.foundation().dismantling.plan(["prod"], keep_images=False).reasons
+        ecs.delete_cluster(cluster="shop-prod")
+        after = grounds.clean_up("prod")
+        lines = logs.describe_log_groups(logGroupNamePrefix="/ecs/shop/prod")["logGroups"]
+        status = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]["status"]
+    finally:
+        logs.delete_log_group(logGroupName="/ecs/shop/prod")
+        ecs.deregister_task_definition(taskDefinition=arn)
+        ecs.delete_task_definitions(taskDefinitions=[arn])
+
+    assert [reason.text for reason in refused] == [
+        "cluster shop-prod has no tag onedigest:app = shop: it was not made by onedigest"
+    ]
+    assert "environments.prod.cluster" in refused[0].remedy
+    assert len(lines) == 1
+    assert status == "ACTIVE"
+    assert [one.kind for one in left(after)] == ["task definition"]
+    assert "prod: left task definitions shop-prod, which have no tag onedigest:app = shop" in grounds.said
+
+
+def test_a_table_under_a_name_of_before_is_not_called_gone(grounds: Grounds) -> None:
+    grounds.set_up("prod")
+    grounds.text = SHOP.replace("[load]", 'table = "another"\n\n[load]')
+
+    there = grounds.there("prod")
+
+    grounds.text = SHOP
+    assert [(one.name, "names another now" in one.why) for one in there if one.kind == "table"] == [
+        ("onedigest-shop", True)
+    ]
 
 
 def test_a_foreign_table_of_our_name_is_refused_until_it_is_named(grounds: Grounds) -> None:

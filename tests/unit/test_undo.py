@@ -53,6 +53,19 @@ def test_where_nothing_ran_before_it_is_scaled_to_zero() -> None:
     assert scene.serves == set()
 
 
+def test_what_ran_already_before_the_release_is_left_and_not_scaled_to_zero() -> None:
+    scene = Scene()
+    scene.deploy()
+    scene.clock.advance(300)
+    again = after_a_release(scene)
+    assert (again.already, again.previous) == (True, None)
+    outcome, reason = undo(scene, again)
+    assert outcome is RolloutOutcome.ROLLED_BACK
+    assert "ran here before the release already" in reason.text
+    assert scene.ecs.updates == []
+    assert scene.serves == {str(NEW)}
+
+
 def test_what_somebody_else_has_deployed_by_then_is_left() -> None:
     scene = Scene()
     done = after_a_release(scene)

@@ -68,6 +68,17 @@ def test_network_execution_role_and_log_group_are_the_services_and_size_and_imag
     }
 
 
+def test_it_has_the_services_tags_by_which_a_clean_up_knows_it() -> None:
+    ours, aws = (
+        {"key": "onedigest:app", "value": "shop"},
+        {"key": "aws:cloudformation:stack-id", "value": "1"},
+    )
+    told = load_definition("shop-staging-load", {**service(), "tags": [ours, aws]}, "app", IMAGE, SIZE, 5.0)
+    assert told["tags"] == [ours]
+    assert runs_the_same(told, told)
+    assert not runs_the_same({**told, "tags": []}, told)
+
+
 def test_it_is_never_given_longer_to_end_than_ecs_gives() -> None:
     assert made(grace=300.0)["containerDefinitions"][0]["stopTimeout"] == 120
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -14,11 +15,14 @@ from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_poli
 SCOPE = Scope("shop", "eu-west-1", "shop-images", "shop-table", "shop-key")
 AWAY = replace(SCOPE, home="eu-central-1", images="us-east-1")
 GROUNDS = Grounds("prod", "shop-cluster", "shop-service")
+COMPARED = Grounds("prod", "shop-cluster", "shop-service", ("live-cluster", "live-service"))
 VALUES = {
     "App": "shop",
     "Environment": "prod",
     "ClusterName": "shop-cluster",
     "ServiceName": "shop-service",
+    "ProductionCluster": "live-cluster",
+    "ProductionService": "live-service",
     "RepositoryName": "shop-images",
     "TableName": "shop-table",
     "SigningAlias": "shop-key",
@@ -44,9 +48,12 @@ def filled(node: Any) -> Any:
     return node
 
 
-def role(name: str, logical: str) -> Any:
+def role(name: str, logical: str, *, compared: bool = False) -> Any:
     properties = parsed(template(name))["Resources"][logical]["Properties"]
-    return filled(properties["Policies"][0]["PolicyDocument"])
+    policy = properties["Policies"][0]["PolicyDocument"]
+    listed = policy["Statement"]
+    told = [one["Fn::If"][1] if "Fn::If" in one else one for one in listed if compared or "Fn::If" not in one]
+    return filled({**policy, "Statement": told})
 
 
 def normal(policy: Any) -> Any:
@@ -66,6 +73,66 @@ def test_the_role_for_ci_is_the_printed_policy() -> None:
 
 def test_the_role_for_promotion_is_the_printed_policy() -> None:
     assert normal(role("environment", "PromotionRole")) == normal(promotion_policy(AWAY, GROUNDS))
+
+
+def test_where_production_is_compared_with_the_role_may_ask_what_it_runs_and_nothing_more() -> None:
+    policy = promotion_policy(SCOPE, COMPARED)
+
+    away = promotion_policy(AWAY, COMPARED)
+    assert normal(role("environment", "PromotionRole", compared=True)) == normal(away)
+    assert actions(policy) == actions(promotion_policy(SCOPE, GROUNDS))
+    there = "arn:aws:ecs:eu-west-1:1:"
+    assert allows(policy, "ecs:DescribeServices", f"{there}service/live-cluster/live-service")
+    assert allows(policy, "ecs:ListTasks", "*", f"{there}cluster/live-cluster")
+    assert not allows(policy, "ecs:UpdateService", f"{there}service/live-cluster/live-service")
+    assert not allows(policy, "ecs:StopTask", f"{there}task/live-cluster/1", f"{there}cluster/live-cluster")
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        # Without a name, as the inventory asks, or without a type of resource: AWS judges these by all of them.
+        ("cloudformation:DescribeStacks", "arn:aws:cloudformation:eu-west-1:1:stack/*/*"),
+        ("ecs:ListServices", "*"),
+        ("ecs:ListTasks", "*"),
+        ("ecs:DeregisterTaskDefinition", "*"),
+        ("cloudformation:ExecuteChangeSet", "arn:aws:cloudformation:eu-west-1:1:changeSet/onedigest-2026/1"),
+        ("cloudformation:ExecuteChangeSet", "arn:aws:cloudformation:eu-west-1:1:stack/onedigest-shop-prod/1"),
+        ("ecs:DeleteTaskDefinitions", "arn:aws:ecs:eu-west-1:1:task-definition/shop-prod:1"),
+        ("ecs:DescribeClusters", "arn:aws:ecs:eu-west-1:1:cluster/shop-cluster"),
+        ("logs:ListTagsForResource", "arn:aws:logs:eu-west-1:1:log-group:/ecs/shop/prod"),
+        # Application Auto Scaling makes the alarms of its policies in the name of who makes these.
+        (
+            "cloudwatch:PutMetricAlarm",
+            "arn:aws:cloudwatch:eu-west-1:1:alarm:TargetTracking-service/shop-prod/shop-AlarmHigh-1",
+        ),
+    ],
+)
+def test_setup_and_cleanup_may_do_what_they_do(action: str, resource: str) -> None:
+    assert allows(setup_policy(SCOPE, [GROUNDS]), action, resource)
+
+
+def test_setup_deletes_and_gives_away_no_key_without_our_tag() -> None:
+    found = [
+        one
+        for one in setup_policy(SCOPE, [GROUNDS])["Statement"]
+        if "kms:ScheduleKeyDeletion" in one["Action"]
+    ]
+
+    assert [one["Condition"] for one in found] == [
+        {"StringEquals": {"aws:ResourceTag/onedigest:app": "shop"}}
+    ]
+    assert {"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion"} <= set(found[0]["Action"])
+
+
+def allows(policy: Any, action: str, resource: str, cluster: str = "") -> bool:
+    """What IAM would say; of conditions it knows that on the cluster."""
+    return any(
+        any(fnmatchcase(action, one) for one in statement["Action"])
+        and any(fnmatchcase(resource, one) for one in statement["Resource"])
+        and fnmatchcase(cluster, statement.get("Condition", {}).get("ArnLike", {}).get("ecs:cluster", "*"))
+        for statement in normal(policy)
+    )
 
 
 def actions(policy: Any) -> set[str]:
