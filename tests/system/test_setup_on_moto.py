@@ -188,3 +188,15 @@ def filled(node: Any) -> Any:
     if node.keys() == {"Ref"} and node["Ref"] in NUMBERS:
         return NUMBERS[node["Ref"]]
     return {key: filled(value) for key, value in node.items()}
+
+
+def test_a_certificate_of_another_region_is_refused_before_anything_is_made(grounds: Grounds) -> None:
+    arn = "arn:aws:acm:eu-west-1:123456789012:certificate/a"
+    grounds.text = SHOP.replace(
+        "[environments.prod]", f'[environments.prod]\nsetup = {{ certificate = "{arn}" }}'
+    )
+
+    (reason,) = grounds.plan("staging", "prod").reasons
+
+    assert reason.text.startswith(f"the certificate {arn} of prod is not one of us-east-1")
+    assert 'environments.prod.certificates = { "us-east-1" = ' in reason.remedy
