@@ -69,7 +69,10 @@ def test_network_execution_role_and_log_group_are_the_services_and_size_and_imag
 
 
 def test_it_has_the_services_tags_by_which_a_clean_up_knows_it() -> None:
-    ours, aws = {"key": "onedigest:app", "value": "shop"}, {"key": "aws:cloudformation:stack-id", "value": "1"}
+    ours, aws = (
+        {"key": "onedigest:app", "value": "shop"},
+        {"key": "aws:cloudformation:stack-id", "value": "1"},
+    )
     told = load_definition("shop-staging-load", {**service(), "tags": [ours, aws]}, "app", IMAGE, SIZE, 5.0)
     assert told["tags"] == [ours]
     assert runs_the_same(told, told)
