@@ -19,9 +19,10 @@ from pipeline.errors import ConfigurationError, StuckError, UnavailableError
 from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
+from pipeline.locations import Location, Share
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Provisioning
-from pipeline.reach import ENVIRONMENTS, Reach, Site, in_region, local_name, regions_of, sites_of
+from pipeline.reach import ENVIRONMENTS, Reach, Site, local_name, regions_of, sites_of
 from pipeline.stacks import BASELINE, shared_stack, stack_name, stacks_of, table_name
 
 Credentials = Callable[[], Mapping[str, str] | None]
@@ -52,35 +53,82 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """An account and region to set up or clean up. `text` says which.
+    """An account and region to set up or clean up, as one identity reaches it. `text` says which.
 
     `secrets` gives what an environment's stack is told beside the settings; `url` an environment's front, where its
     own address is known; `gone` is told when an environment is no more.
     """
 
     aws: Aws
+    region: str
+    account: str
     text: str
     secrets: Callable[[str], Mapping[str, str]]
     url: Callable[[str, str], str]
     gone: Callable[[str], None]
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Account and region."""
+        return self.account, self.region
 
-def open_ground(root: Path, settings: Settings, say: Say) -> Ground:
-    """The account that pipeline.toml names, or the local cloud, which is started where it is not up: empty, if new."""
+
+Survey = Callable[[str, str], Ground]
+"""Gives the ground of an environment in a region: the same for all that one identity reaches. "": that of [cloud]."""
+
+
+def open_grounds(root: Path, settings: Settings, say: Say) -> Survey:
+    """The accounts that pipeline.toml names, or the local cloud, which is started where it is not up: empty, if new."""
     if settings.cloud.provider == "aws":
-        aws = Aws(Access(settings.cloud.region, profile=settings.cloud.profile))
-        text = f"aws – {aws.who()} in {settings.cloud.region}"
-        return Ground(aws, text, lambda _environment: {}, lambda _name, own: own, lambda _environment: None)
+        return _aws_grounds(settings)
     _require_engine()
     cloud = local_cloud(root, settings, say)
     endpoints = cloud.up(populate=False)
-    text = f"local – embedded emulator at {endpoints.aws}, no AWS account is touched"
+    known: dict[str, Ground] = {}
+
+    def at(_environment: str, region: str) -> Ground:
+        return known.setdefault(region, _local_ground(settings, cloud, endpoints, region))
+
+    return at
+
+
+def _aws_grounds(settings: Settings) -> Survey:
+    access = Access(settings.cloud.region, profile=settings.cloud.profile)
+    home = Aws(access)
+    reach = Reach(settings, home, access)
+    known: dict[Aws, Ground] = {}
+
+    def at(environment: str, region: str) -> Ground:
+        aws = reach.aws(environment, region) if environment else home
+        if aws not in known:
+            who = aws.who()
+            known[aws] = Ground(
+                aws,
+                region,
+                who.split(":")[4],
+                f"aws – {who} in {region}",
+                lambda _environment: {},
+                lambda _name, own: own,
+                lambda _environment: None,
+            )
+        return known[aws]
+
+    return at
+
+
+def _local_ground(settings: Settings, cloud: LocalCloud, endpoints: Endpoints, region: str) -> Ground:
+    def called(environment: str) -> str:
+        return local_name(settings, environment, region)
+
+    where = "" if region == settings.cloud.region else f", {region}"
     return Ground(
-        _local_aws(endpoints),
-        text,
-        _local_secrets(endpoints),
-        lambda name, _own: endpoints.urls[name],
-        cloud.forget,
+        _local_aws(endpoints, region),
+        region,
+        endpoints.account,
+        f"local – embedded emulator at {endpoints.aws}{where}, no AWS account is touched",
+        lambda environment: {"DatabaseUrl": endpoints.database_urls[called(environment)]},
+        lambda environment, _own: endpoints.urls[called(environment)],
+        lambda environment: cloud.forget(called(environment)),
     )
 
 
@@ -116,7 +164,7 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
         if environment.name == BASELINE:  # a stack of staging's
             return
         here = Clients.of(_local_aws(endpoints, environment.region).client)
-        there = in_region(settings, environment.region)
+        there = _local_location(settings, environment.region)
         told = {"DatabaseUrl": endpoints.database_urls[environment.name]}
         if environment.service:  # what all services share is the app's
             _make(Provisioning(there, here, SystemClock(), lambda _line: None), [])
@@ -132,22 +180,26 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
 
 
-def _local_secrets(endpoints: Endpoints) -> Callable[[str], Mapping[str, str]]:
-    return lambda environment: {"DatabaseUrl": endpoints.database_urls[environment]}
-
-
 def _local_baseline(settings: Settings) -> LocalEnvironment:
     """Its front is always there, so that a changed mind does not restart the cloud; its service only where wanted."""
     return LocalEnvironment(BASELINE, settings.app.live, provision_key="staging", beside="staging")
 
 
 def _local_environment(settings: Settings, name: str, site: Site) -> LocalEnvironment:
-    own = in_region(settings, site.region).of(site.service)
-    made_of = [shared_stack(settings), *stacks_of(own, name)]
-    key = json.dumps([[spec.request.parameters, spec.request.template] for spec in made_of], sort_keys=True)
+    there = _local_location(settings, site.region)
+    own = there.of(site.service)
+    made_of = [shared_stack(there), *stacks_of(own, name)]
+    key = json.dumps(
+        [[spec.request.parameters, spec.request.template] for spec in made_of if spec], sort_keys=True
+    )
     called = local_name(settings, name, site.region, site.service)
     return LocalEnvironment(
-        called, own.app.live, provision_key=key, region=site.region, tag=name, service=site.service
+        called,
+        own.settings.app.live,
+        provision_key=key,
+        region=site.region,
+        tag=name,
+        service=site.service,
     )
 
 
@@ -158,6 +210,11 @@ def _make(make: Provisioning, environments: list[str]) -> None:
             "\n".join(reason.text for reason in plan.reasons), hint=plan.reasons[0].remedy or "see above"
         )
     make.apply(plan)
+
+
+def _local_location(settings: Settings, region: str) -> Location:
+    home = region in ("", settings.cloud.region)
+    return Location.whole(settings) if home else Location.at(settings, region, Share.NOTHING)
 
 
 def _images(say: Say) -> Callable[[Iterable[str]], Mapping[str, str]]:

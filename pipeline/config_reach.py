@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from pipeline.config_values import AS_WRITTEN, Seconds
+from pipeline.config_values import AS_WRITTEN, Certificate, Seconds
 from pipeline.model.waves import mistake_in
 
 RegistryHost = Annotated[str, Field(pattern=r"^([a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*[a-z0-9])?)?$")]
@@ -41,7 +41,7 @@ class AccountSettings(BaseModel):
 
 
 class RegionSettings(BaseModel):
-    """The regions of one environment, in waves; `registries` and `urls` are by region."""
+    """The regions of one environment, in waves; `registries`, `urls` and `certificates` are by region."""
 
     model_config = AS_WRITTEN
 
@@ -50,13 +50,15 @@ class RegionSettings(BaseModel):
     on_failure: Literal["roll_back", "stop"] = "roll_back"
     registries: dict[str, RegistryHost] = {}
     urls: dict[str, str] = {}
+    certificates: dict[str, Certificate] = {}
 
     @model_validator(mode="after")
     def _fit(self) -> RegionSettings:
         if mistake := mistake_in(self.regions):
             raise ValueError(f"regions: {mistake}")
         known = [name for wave in self.regions for name in wave]
-        for key, told in (("registries", self.registries), ("urls", self.urls)):
+        by_region = {"registries": self.registries, "urls": self.urls, "certificates": self.certificates}
+        for key, told in by_region.items():
             if strange := unknown(told, known):
                 raise ValueError(
                     f"{key}: {', '.join(strange)}: not in regions ({', '.join(known) or 'none'})"

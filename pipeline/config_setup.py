@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from pipeline.config_values import AS_WRITTEN, Seconds
+from pipeline.config_values import AS_WRITTEN, Certificate, Seconds
 
 RETENTION = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288),
@@ -14,7 +14,6 @@ RETENTION = (
 )
 """The numbers of days that CloudWatch Logs keeps lines for."""
 
-Certificate = Annotated[str, Field(pattern=r"^(arn:aws[a-z-]*:acm:\S+)?$")]
 PrincipalArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:(iam|sts)::\S+$")]
 
 

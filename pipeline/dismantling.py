@@ -16,8 +16,8 @@ from pipeline.adapters.taking_down import (
     delete_table,
     image_count,
 )
-from pipeline.config import Settings
 from pipeline.errors import StuckError
+from pipeline.locations import Location, Share
 from pipeline.model.inventory import Found, Presence
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, Say
@@ -38,6 +38,11 @@ from pipeline.stacks import (
 )
 
 Client = Callable[[str], Any]
+_SHARED = {
+    Share.ALL: "image repository, table and roles for CI",
+    Share.REPOSITORY: "images and evidence in this region",
+}
+"""What the last environment takes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Dismantling:
 
     def __init__(
         self,
-        settings: Settings,
+        location: Location,
         client: Client,
         clock: Clock,
         say: Say,
@@ -69,7 +74,8 @@ class Dismantling:
         gone: Callable[[str], None],
     ) -> None:
         """`hold` keeps rollouts away from an environment, `gone` is told when one is no more."""
-        self._settings = settings
+        self._location = location
+        self._settings = location.settings
         self._client = client
         self._clock = clock
         self._say = say
@@ -78,24 +84,37 @@ class Dismantling:
         self._stacks = Stacks(client("cloudformation"), clock, say)
         self._services = Services(client("ecs"), clock)
 
-    def plan(self, environments: Sequence[str], *, keep_images: bool) -> CleanupPlan:
-        """What is there now, and what would be lost. Nothing is changed."""
+    def plan(
+        self,
+        environments: Sequence[str],
+        *,
+        keep_images: bool,
+        going: Sequence[str] = (),
+        elsewhere: Sequence[str] = (),
+    ) -> CleanupPlan:
+        """What is there now, and what would be lost. Nothing is changed.
+
+        `going` are environments that leave this account and region in another's name; `elsewhere` says, in words, what
+        is in use in other regions and needs what is shared here.
+        """
         reasons = [_adopted(name) for name in environments if is_adopted(self._settings, name)]
         reasons += [
             reason for name in environments for reason in self._foreign(possible_stacks(self._settings, name))
         ]
         reasons += [reason for name in environments for reason in self._foreign_cluster(name)]
-        others = [name for name in ENVIRONMENTS if name not in environments and self._in_use(name)]
-        if not others:
+        others = self._others((*environments, *going), elsewhere)
+        last = not others and self._location.share is not Share.BESIDE
+        if last:
             reasons += self._foreign([stack_name(self._settings, "shared")])
-        found = self.inventory(environments, last=not others, keep_images=keep_images)
-        notes = [f"{name} is still there: image repository, table and roles for CI stay" for name in others]
+        found = self.inventory(environments, last=last, keep_images=keep_images)
+        shared = _SHARED.get(self._location.share)
+        notes = [f"{name} is still there: {shared} stay" for name in others if shared]
         if self._settings.cloud.provider == "local":
             notes.append(
                 "images and evidence of this machine stay in its registry: `local reset` deletes them"
             )
-        lost = () if others else self._losses(found, keep_images=keep_images)
-        return CleanupPlan(tuple(environments), found, not others, lost, tuple(notes), tuple(reasons))
+        lost = self._losses(found, keep_images=keep_images) if last else ()
+        return CleanupPlan(tuple(environments), found, last, lost, tuple(notes), tuple(reasons))
 
     def apply(self, plan: CleanupPlan, *, keep_images: bool) -> tuple[Found, ...]:
         """Takes it all away, and looks again: returns what is there then."""
@@ -127,6 +146,7 @@ class Dismantling:
             table_name(self._settings),
             names,
             without,
+            self._settings.cloud.region,
         )
         wanted = {*environments, *([BASELINE] if "staging" in environments else [])}
         seen = inventory.look()
@@ -213,12 +233,18 @@ class Dismantling:
     def _made(self, name: str) -> Mapping[str, str]:
         return self._stacks.resources(stack_name(self._settings, name))
 
-    def _in_use(self, name: str) -> bool:
+    def _others(self, going: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
+        if self._location.share is Share.BESIDE:
+            return []
+        here = self.in_use if self._location.share is Share.ALL else self._stands
+        return [*(name for name in ENVIRONMENTS if name not in going and here(name)), *elsewhere]
+
+    def _stands(self, name: str) -> bool:
+        return self._stacks.standing(stack_name(self._settings, name)) is not None
+
+    def in_use(self, name: str) -> bool:
         """Whether the environment needs what all share: its stack is there, or it is adopted and has no stack."""
-        return (
-            is_adopted(self._settings, name)
-            or self._stacks.standing(stack_name(self._settings, name)) is not None
-        )
+        return is_adopted(self._settings, name) or self._stands(name)
 
     def _losses(self, found: Sequence[Found], *, keep_images: bool) -> tuple[str, ...]:
         lost = []
@@ -227,7 +253,8 @@ class Dismantling:
             lost.append(f"{count} images and records of evidence in repository {self._settings.repository}")
         if any(one.kind == "table" for one in found):
             lost.append(f"the deployment log in table {table_name(self._settings)}")
-        if shared_stack(self._settings).request.parameters["SigningKey"] == "yes":
+        shared = shared_stack(self._location)
+        if shared and shared.request.parameters["SigningKey"] == "yes":
             lost.append(
                 "the signing key: KMS deletes it after 7 days, and what it signed can be checked no more"
             )

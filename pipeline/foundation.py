@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pipeline.adapters import account_lookups
@@ -15,14 +14,13 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.lease import DynamoLease
 from pipeline.adapters.owned import table_tags
 from pipeline.adapters.table import Table
-from pipeline.clouds import Ground, open_ground
-from pipeline.config import Settings, load
+from pipeline.clouds import Ground
+from pipeline.config import Settings
 from pipeline.dismantling import Dismantling
-from pipeline.errors import ConfigurationError, UsageError
+from pipeline.locations import Location
 from pipeline.model.lease import Claim
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Made, Provisioning
-from pipeline.reach import in_region
 from pipeline.records import login
 from pipeline.stacks import APP_TAG, ENVIRONMENT_TAG, cluster_name, service_name, table_name
 
@@ -30,16 +28,12 @@ WAIT_SECONDS = 900.0
 """How long whoever holds an environment is waited for."""
 
 
-def settings_for(root: Path, region: str) -> Settings:
-    """The project's settings, in another region where one is given."""
-    return in_region(load(root), region)
-
-
 @dataclass(frozen=True, slots=True)
 class Ready:
     """An environment after its set-up. `todo` are commands that are still needed before a release."""
 
     name: str
+    region: str
     url: str
     cluster: str
     service: str
@@ -49,9 +43,8 @@ class Ready:
     @property
     def lines(self) -> tuple[str, ...]:
         """What people want to know of it."""
-        told = [
-            f"{self.name:<12}{self.url or 'no address yet'}, cluster {self.cluster}, service {self.service}"
-        ]
+        where = f"{self.url or 'no address yet'}, in {self.region}"
+        told = [f"{self.name:<12}{where}, cluster {self.cluster}, service {self.service}"]
         told += [f"{'':<12}{what} {arn}" for what, arn in self.roles.items()]
         return (*told, *(f"{'':<12}to do: {line}" for line in self.todo))
 
@@ -60,6 +53,7 @@ class Ready:
         """The same as JSON values."""
         return {
             "name": self.name,
+            "region": self.region,
             "url": self.url,
             "cluster": self.cluster,
             "service": self.service,
@@ -70,39 +64,29 @@ class Ready:
 
 @dataclass(frozen=True)
 class Foundation:
-    """Set-up and clean-up of one project in one account and region. `why` is told to whoever waits for the lease."""
+    """Set-up and clean-up of one project at one location, for the `environments` that are there.
 
-    settings: Settings
+    `home` is where the table of leases is; `why` is told to whoever waits for one.
+    """
+
+    location: Location
     ground: Ground
+    home: Ground
+    environments: tuple[str, ...]
     say: Say
     why: str
 
-    @classmethod
-    def open(cls, root: Path, region: str, say: Say, why: str) -> Foundation:
-        """Reads pipeline.toml and reaches the account. Raises ConfigurationError, UnavailableError.
-
-        UsageError for a region of a local cloud that is not its own: that cloud makes all of its regions by itself.
-        """
-        settings = settings_for(root, region)
-        if settings.cloud.provider == "local" and settings != load(root):
-            raise UsageError(
-                f"the local cloud has no region {region} of its own",
-                hint="leave --region out: `local up` makes every region that pipeline.toml names",
-            )
-        if settings.services:
-            raise ConfigurationError(
-                f"{why} makes and deletes nothing for [services] of pipeline.toml",
-                hint="the local cloud sets itself up; on AWS name what is there: environments.ENV.cluster, "
-                "services.NAME.service and services.NAME.urls",
-            )
-        return cls(settings, open_ground(root, settings, say), say, why)
+    @property
+    def settings(self) -> Settings:
+        """Those of the location."""
+        return self.location.settings
 
     @cached_property
     def provisioning(self) -> Provisioning:
         """Set-up."""
         clients = Clients.of(self.ground.aws.client)
         return Provisioning(
-            self.settings, clients, SystemClock(), self.say, hold=self.hold, secrets=self.ground.secrets
+            self.location, clients, SystemClock(), self.say, hold=self.hold, secrets=self.ground.secrets
         )
 
     @cached_property
@@ -110,7 +94,7 @@ class Foundation:
         """Clean-up."""
         ground = self.ground
         return Dismantling(
-            self.settings, ground.aws.client, SystemClock(), self.say, hold=self.hold, gone=ground.gone
+            self.location, ground.aws.client, SystemClock(), self.say, hold=self.hold, gone=ground.gone
         )
 
     def now(self, name: str, made: Sequence[Made]) -> Ready:
@@ -124,9 +108,11 @@ class Foundation:
             "role for promotion": outputs.get("PromotionRoleArn"),
             "role for CI": shared.get("CiRoleArn"),
         }
+        own = settings.environments[name].url_in(self.ground.region)
         return Ready(
             name,
-            self.ground.url(name, settings.environments[name].url or outputs.get("LoadBalancerUrl", "")),
+            self.ground.region,
+            self.ground.url(name, own or outputs.get("LoadBalancerUrl", "")),
             cluster_name(settings, name),
             service_name(settings, name),
             {what: arn for what, arn in roles.items() if arn},
@@ -136,18 +122,23 @@ class Foundation:
     def _missing(self, name: str) -> Iterator[str]:
         """How to give the environment the secrets that pipeline.toml declares and that have no value yet."""
         client, app = self.ground.aws.client("secretsmanager"), self.settings.app.name
+        there = "" if self.ground.region == self.location.home else f" --region {self.ground.region}"
         for secret in sorted(set(self.settings.environments[name].secrets.values())):
             found = account_lookups.secret(client, secret)
             if found is None:
                 tags = f"Key={APP_TAG},Value={app} Key={ENVIRONMENT_TAG},Value={name}"
-                yield f"aws secretsmanager create-secret --name {secret} --tags {tags} --secret-string …"
+                yield f"aws secretsmanager create-secret{there} --name {secret} --tags {tags} --secret-string …"
             elif found.lacking:
-                yield f"aws secretsmanager put-secret-value --secret-id {secret} --secret-string …  ({found.lacking})"
+                put = f"put-secret-value{there} --secret-id {secret} --secret-string …"
+                yield f"aws secretsmanager {put}  ({found.lacking})"
 
     @contextmanager
     def hold(self, environment: str) -> Iterator[None]:
-        """Holds the environment's lease, where there is a table for one; whoever has it is waited for."""
-        client, name = self.ground.aws.client("dynamodb", prompt=True), table_name(self.settings)
+        """Holds the environment's lease, where there is a table for one; whoever has it is waited for.
+
+        It is one for all regions.
+        """
+        client, name = self.home.aws.client("dynamodb", prompt=True), table_name(self.settings)
         if table_tags(client, name) is None:
             yield
             return

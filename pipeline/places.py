@@ -45,12 +45,12 @@ from pipeline.stacks import cluster_name, service_name
 _IN_ORDER = frozenset({"prod"})
 """Where nothing older comes after something newer. On staging an older digest may be tried again."""
 
-_REGIONS = set(RegionSettings.model_fields)
-_REACH = _REGIONS | set(AccountSettings.model_fields)
-"""What says where an environment is. In whose name it is reached makes no other plan."""
+_GROUND = {"setup", "scaling", "certificates"}
+"""What an environment is made of, which makes no other plan."""
 
-_GROUND = {"setup", "scaling"}
-"""What an environment is made of, which makes no other plan either."""
+_REGIONS = set(RegionSettings.model_fields) - _GROUND
+_REACH = _REGIONS | set(AccountSettings.model_fields)
+"""What says where an environment is. In whose name it is reached makes no other plan either."""
 
 _REVISION = "org.opencontainers.image.revision"
 

@@ -17,6 +17,7 @@ from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.stack import Stacks, Standing
 from pipeline.adapters.template_file import parsed
 from pipeline.config import Settings
+from pipeline.locations import Location, Share
 from pipeline.model.stack_plan import ResourceChange, StackPlan, losses
 from pipeline.model.template import resources_made
 from pipeline.model.verdict import Reason
@@ -25,6 +26,7 @@ from pipeline.stacks import (
     APP_TAG,
     RUNNING,
     StackSpec,
+    certificate,
     database_secret,
     is_adopted,
     not_here,
@@ -98,7 +100,7 @@ class Provisioning:
 
     def __init__(
         self,
-        settings: Settings,
+        location: Location,
         clients: Clients,
         clock: Clock,
         say: Say,
@@ -107,7 +109,8 @@ class Provisioning:
         secrets: Callable[[str], Mapping[str, str]] = lambda _environment: {},
     ) -> None:
         """`hold` keeps rollouts away while an environment's stacks are changed."""
-        self._settings = settings
+        self._location = location
+        self._settings = location.settings
         self._clients = clients
         self._say = say
         self._hold = hold
@@ -119,6 +122,7 @@ class Provisioning:
         ours = [name for name in environments if not is_adopted(self._settings, name)]
         notes = [_adopted(self._settings, name) for name in environments if name not in ours]
         specs, reasons = self._wanted(ours, notes)
+        reasons += [reason for name in ours for reason in _certificate_elsewhere(self._settings, name)]
         steps = [self._surplus(name) for environment in ours for name in self._no_longer(environment)]
         for spec in specs:
             step, refused = self._looked_at(spec, notes)
@@ -134,19 +138,27 @@ class Provisioning:
 
     def _wanted(self, environments: Sequence[str], notes: list[str]) -> tuple[list[StackSpec], list[Reason]]:
         shared, reasons = self._shared(notes)
-        specs = [shared]
+        specs = [shared] if shared else []
         for environment in environments:
             notes += not_here(self._settings, environment)
-            specs += [self._filled(spec, notes) for spec in stacks_of(self._settings, environment)]
+            specs += [self._filled(spec, notes) for spec in stacks_of(self._location, environment)]
         return specs, reasons
 
-    def _shared(self, notes: list[str]) -> tuple[StackSpec, list[Reason]]:
-        """What all share: a repository or table that is there already is taken over when it is ours, or left alone."""
-        spec, reasons = shared_stack(self._settings), list[Reason]()
-        told = {
-            "Repository": ("ImageRepository", self._settings.repository, self._settings.app.repository),
-            "Table": ("StateTable", table_name(self._settings), self._settings.cloud.table),
+    def _shared(self, notes: list[str]) -> tuple[StackSpec | None, list[Reason]]:
+        """What all share: a repository or table that is there already is taken over when it is ours, or left alone.
+
+        A registry that pipeline.toml names for this region names the repository in it as well.
+        """
+        spec, reasons = shared_stack(self._location), list[Reason]()
+        if spec is None:
+            return None, reasons
+        whole = self._location.share is Share.ALL
+        named = self._settings.app.repository or not whole
+        told: dict[str, tuple[str, str, object]] = {
+            "Repository": ("ImageRepository", self._settings.repository, named)
         }
+        if whole:
+            told["Table"] = ("StateTable", table_name(self._settings), self._settings.cloud.table)
         there = self._stacks.resources(spec.name)
         for parameter, (logical, name, configured) in told.items():
             if spec.request.parameters[parameter] == "no":
@@ -160,7 +172,8 @@ class Provisioning:
                     spec = spec.told(**{parameter: "no"})
                 else:
                     reasons.append(_foreign(parameter, name, self._settings.app.name))
-        return spec, reasons
+        empty = not whole and spec.request.parameters["Repository"] == "no"
+        return None if empty else spec, reasons
 
     def _tags(self, parameter: str, name: str) -> Mapping[str, str] | None:
         if parameter == "Repository":
@@ -202,7 +215,7 @@ class Provisioning:
         return Step(plan, spec, spec.environment), []
 
     def _runs(self, environment: str) -> bool:
-        own = stacks_of(self._settings, environment)[0].service
+        own = stacks_of(self._location, environment)[0].service
         live = owned.live_service(self._clients.ecs, own.cluster, own.service) if own else None
         return live is not None and live.desired > 0
 
@@ -256,7 +269,7 @@ class Provisioning:
 
     def _no_longer(self, environment: str) -> list[str]:
         """Stacks of ours that stand and are asked for no more, the last made first."""
-        wanted = {spec.name for spec in stacks_of(self._settings, environment)}
+        wanted = {spec.name for spec in stacks_of(self._location, environment)}
         others = [name for name in possible_stacks(self._settings, environment) if name not in wanted]
         found = {name: self._stacks.standing(name) for name in reversed(others)}
         return [
@@ -277,6 +290,21 @@ def _adopted(settings: Settings, name: str) -> str:
         f"{key} {value}" for key, value in (("cluster", own.cluster), ("service", own.service)) if value
     )
     return f"{name} is adopted ({told} in pipeline.toml): nothing is made or changed there"
+
+
+def _certificate_elsewhere(settings: Settings, name: str) -> list[Reason]:
+    """A load balancer takes certificates of its own region alone."""
+    told, region = certificate(settings, name), settings.cloud.region
+    if not told or told.split(":")[3] == region:
+        return []
+    return [
+        Reason(
+            f"the certificate {told} of {name} is not one of {region}, so its load balancer cannot serve it",
+            f'ask ACM for one in {region}: environments.prod.certificates = {{ "{region}" = "arn:…" }}'
+            if name == "prod"
+            else f"ask ACM for one in {region} and name it in environments.{name}.setup.certificate",
+        )
+    ]
 
 
 def _foreign(parameter: str, name: str, app: str) -> Reason:

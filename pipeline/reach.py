@@ -14,7 +14,7 @@ from pipeline.model.waves import Waves
 
 ENVIRONMENTS = ("staging", "prod")
 
-_ECR = re.compile(r"^[0-9]{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
+_ECR = re.compile(r"^([0-9]{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
 
 
 def waves_of(settings: Settings, environment: str) -> Waves:
@@ -78,6 +78,12 @@ def in_region(settings: Settings, region: str) -> Settings:
     return settings.model_copy(update={"cloud": settings.cloud.model_copy(update={"region": region})})
 
 
+def ecr_place(host: str) -> tuple[str, str]:
+    """Account and region of a registry that is ECR's; both empty: it is another."""
+    found = _ECR.match(host)
+    return (found[1], found[2]) if found else ("", "")
+
+
 def own_repositories(settings: Settings) -> Mapping[tuple[str, str], str]:
     """The repository that an environment pulls from in a region, where that is one of its own."""
     own = {
@@ -118,10 +124,9 @@ class Reach:
 
     def login(self, host: str) -> Mapping[str, str]:
         """User and password for a registry: an environment's own in its name, any other in that of [cloud]."""
-        found = _ECR.match(host)
-        if found is None:
+        _, region = ecr_place(host)
+        if not region:
             return self._opened(self._access).registry_login()
-        region = found[1]
         for environment in ENVIRONMENTS:
             if host in self._registries(environment):
                 return self.aws(environment, region).registry_login()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.stack import template
 from pipeline.config import EnvironmentSettings, Settings
+from pipeline.locations import Location, Place, Share
 from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_policy, setup_policy
 
 APP_TAG = "onedigest:app"
@@ -62,14 +63,17 @@ def is_adopted(settings: Settings, environment: str) -> bool:
     return settings.cloud.provider == "aws" and bool(own.cluster or own.service)
 
 
-def scope(settings: Settings) -> Scope:
-    """What IAM policies for this app are about."""
+def scope(location: Location, environment: str = "") -> Scope:
+    """What IAM policies for this app are about at a location; those of an environment, with where it pulls from."""
+    settings = location.settings
     return Scope(
         app=settings.app.name,
         region=settings.cloud.region,
         repository=settings.repository,
         table=table_name(settings),
         key=signing_alias(settings),
+        home=location.home,
+        images=location.images(environment) if environment else "",
     )
 
 
@@ -90,14 +94,47 @@ def _production(settings: Settings) -> tuple[str, str]:
     return cluster_name(settings, "prod"), service_name(settings, "prod")
 
 
-def policies(settings: Settings, environments: Sequence[str]) -> dict[str, Any]:
-    """IAM policies as JSON values: for `setup`, for `ci`, and for `promote` by environment."""
-    about = scope(settings)
-    places = [grounds(settings, name) for name in environments]
+def policies(settings: Settings, places: Sequence[Place]) -> dict[str, Any]:
+    """IAM policies as JSON values: for `setup`, for `ci`, and for `promote` by environment, in the region of [cloud].
+
+    `regions` has those for every other region, and for an environment's own profile or role; it is not there where
+    there is none. Nothing is asked of AWS: every account is `*`.
+    """
+    home = Location.whole(settings)
+    found: dict[_Identity, list[str]] = {_Identity(settings.cloud.region): []}
+    for name, region in places:
+        own = settings.environments[name]
+        found.setdefault(_Identity(region, own.profile, own.role_arn), []).append(name)
+    here, *others = found.items()
+    away = [
+        {**asdict(identity), "environments": names, **_policies(_location_of(settings, identity), names)}
+        for identity, names in others
+    ]
+    found_here = _policies(home, here[1])
     return {
-        "setup": setup_policy(about, places),
-        "ci": ci_policy(about),
-        "promote": {place.name: promotion_policy(about, place) for place in places},
+        "setup": found_here["setup"],
+        "ci": ci_policy(scope(home)),
+        "promote": found_here["promote"],
+        **({"regions": away} if away else {}),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    region: str
+    profile: str = ""
+    role_arn: str = ""
+
+
+def _location_of(settings: Settings, identity: _Identity) -> Location:
+    return Location.at(settings, identity.region, Share.REPOSITORY)
+
+
+def _policies(location: Location, environments: Sequence[str]) -> dict[str, Any]:
+    places = [grounds(location.settings, name) for name in environments]
+    return {
+        "setup": setup_policy(scope(location), places),
+        "promote": {place.name: promotion_policy(scope(location, place.name), place) for place in places},
     }
 
 
@@ -131,7 +168,10 @@ class StackSpec:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One kind of stack of an environment: `suffix` ends its name, `wanted` says where there is one."""
+    """One kind of stack of an environment: `suffix` ends its name, `wanted` says where there is one.
+
+    One that bears roles is told in which regions that is which they may reach.
+    """
 
     suffix: str
     template: str
@@ -139,18 +179,24 @@ class _Kind:
     wanted: Callable[[Settings, str], bool]
     service: Callable[[Settings, str], str] | None = None
     local: bool = True
+    bears_roles: bool = False
 
 
-def shared_stack(settings: Settings) -> StackSpec:
-    """What all environments have in common."""
-    adopted = bool(settings.app.repository or settings.cloud.registry) and settings.cloud.provider == "aws"
-    signed = settings.evidence.signer == f"awskms:///alias/onedigest-{settings.app.name}"
+def shared_stack(location: Location) -> StackSpec | None:
+    """What all environments have in common, as far as it is kept here; None: there is nothing of it."""
+    settings, whole = location.settings, location.share is Share.ALL
+    named = settings.app.repository or (settings.cloud.registry if whole else "")
+    adopted = bool(named) and settings.cloud.provider == "aws"
+    if not whole and (adopted or location.share is not Share.REPOSITORY):
+        return None
+    signed = whole and settings.evidence.signer == f"awskms:///alias/onedigest-{settings.app.name}"
     parameters = {
         "App": settings.app.name,
         "RepositoryName": settings.repository,
         "Repository": _yes(not adopted),
         "TableName": table_name(settings),
-        "Table": "yes",
+        "Table": _yes(whole),
+        "Ci": _yes(whole),
         "SigningKey": _yes(signed),
         "SigningAlias": signing_alias(settings),
         "TrustedArns": ",".join(settings.cloud.trusted),
@@ -159,11 +205,12 @@ def shared_stack(settings: Settings) -> StackSpec:
     return StackSpec(StackRequest(name, template("shared"), parameters, {APP_TAG: settings.app.name}))
 
 
-def stacks_of(settings: Settings, environment: str) -> tuple[StackSpec, ...]:
+def stacks_of(location: Location, environment: str) -> tuple[StackSpec, ...]:
     """The stacks of an environment that the settings ask for, in the order in which they are made."""
+    settings = location.settings
     local = settings.cloud.provider == "local"
     return tuple(
-        _spec(settings, environment, kind)
+        _spec(location, environment, kind)
         for kind in _KINDS
         if kind.wanted(settings, environment) and (kind.local or not local)
     )
@@ -190,10 +237,13 @@ def not_here(settings: Settings, environment: str) -> tuple[str, ...]:
     )
 
 
-def _spec(settings: Settings, environment: str, kind: _Kind) -> StackSpec:
+def _spec(location: Location, environment: str, kind: _Kind) -> StackSpec:
+    settings = location.settings
     tags = {APP_TAG: settings.app.name, ENVIRONMENT_TAG: environment + kind.suffix * bool(kind.service)}
     name = stack_name(settings, environment) + kind.suffix
-    request = StackRequest(name, template(kind.template), kind.parameters(settings, environment), tags)
+    regions = {"HomeRegion": location.home, "RepositoryRegion": location.images(environment)}
+    parameters = {**kind.parameters(settings, environment), **(regions if kind.bears_roles else {})}
+    request = StackRequest(name, template(kind.template), parameters, tags)
     service = kind.service(settings, environment) if kind.service else ""
     own = ServiceOf(cluster_name(settings, environment), service) if service else None
     return StackSpec(request, environment, own, after_rollout=kind.service is None)
@@ -216,7 +266,7 @@ def _service_parameters(settings: Settings, environment: str) -> dict[str, str]:
         "HealthCheckGracePeriod": str(int(own.health_grace)),
         "DeregistrationDelay": str(int(own.deregistration_delay)),
         "Capacity": own.setup.capacity if settings.cloud.provider == "aws" else "fargate",
-        "CertificateArn": own.setup.certificate if settings.cloud.provider == "aws" else "",
+        "CertificateArn": certificate(settings, environment),
     }
 
 
@@ -242,6 +292,14 @@ def _environment_parameters(settings: Settings, environment: str) -> dict[str, s
         "ProductionService": service,
         "DatabaseSecret": _yes(has_database(settings, environment)),
     }
+
+
+def certificate(settings: Settings, environment: str) -> str:
+    """The certificate of the environment's load balancer in `cloud.region`; empty: HTTP."""
+    if settings.cloud.provider != "aws":
+        return ""
+    regional = settings.environments.prod.certificates if environment == "prod" else {}
+    return regional.get(settings.cloud.region, settings.environments[environment].setup.certificate)
 
 
 def has_database(settings: Settings, environment: str) -> bool:
@@ -280,7 +338,7 @@ def _yes(what: bool) -> str:  # noqa: FBT001 – a word for the value that is gi
 
 
 _KINDS = (
-    _Kind("", "environment", _environment_parameters, lambda _s, _e: True, service_name),
+    _Kind("", "environment", _environment_parameters, lambda _s, _e: True, service_name, bears_roles=True),
     _Kind(
         "-baseline",
         "baseline",

@@ -16,6 +16,7 @@ from pipeline.adapters.aws import Access, Aws
 from pipeline.clouds import Ground
 from pipeline.config import Settings, parse
 from pipeline.foundation import Foundation
+from pipeline.locations import Location
 from pipeline.model.inventory import Found
 from pipeline.provisioning import Made, SetupPlan
 
@@ -69,12 +70,14 @@ class Grounds:
     def foundation(self) -> Foundation:
         ground = Ground(
             self.aws(),
+            self.region,
+            "000000000000",
             "an emulator",
             lambda environment: {"DatabaseUrl": f"postgresql://{environment}"},
             lambda _name, own: own,
             self.gone.append,
         )
-        return Foundation(self.settings, ground, self.said.append, "a test")
+        return Foundation(Location.whole(self.settings), ground, ground, (), self.said.append, "a test")
 
     def plan(self, *environments: str, accept_loss: bool = False) -> SetupPlan:
         return self.foundation().provisioning.plan(environments, accept_loss=accept_loss)

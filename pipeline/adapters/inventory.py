@@ -16,7 +16,7 @@ from pipeline.model.inventory import Found, Presence
 
 Client = Callable[[str], Any]
 
-APP, ENVIRONMENT = "onedigest:app", "onedigest:environment"
+APP, ENVIRONMENT, REGION = "onedigest:app", "onedigest:environment", "onedigest:region"
 _TAGS_OF = 20
 _LISTED_HERE = frozenset(
     (
@@ -38,7 +38,10 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Looks at one account and region. `client` makes boto3's clients by name; `without` are services it lacks."""
+    """Looks at one account and region. `client` makes boto3's clients by name; `without` are services it lacks.
+
+    IAM has no regions: a role counts here unless it is tagged with another region than `region`.
+    """
 
     client: Client
     app: str
@@ -46,6 +49,7 @@ class Inventory:
     table: str
     environments: Sequence[Names]
     without: frozenset[str] = frozenset()
+    region: str = ""
 
     def look(self) -> tuple[Found, ...]:
         """Everything of the app, of the environments named and what they share. What cannot be seen is UNKNOWN."""
@@ -180,7 +184,7 @@ class Inventory:
             name = str(role["RoleName"])
             if name.startswith(prefix):
                 tags = _tags(iam.list_role_tags(RoleName=name)["Tags"])
-                if tags.get(APP) == self.app:
+                if tags.get(APP) == self.app and tags.get(REGION, self.region) == self.region:
                     yield Found("role", name, tags.get(ENVIRONMENT, ""))
 
     def _repository(self) -> Iterable[Found]:

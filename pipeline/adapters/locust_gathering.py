@@ -203,6 +203,7 @@ class Gathering:
             unfinished=sum(int(end["unfinished"][side]) for end in ends),
             as_sent=_as_sent(lines, side),
             crossed=sum(int(end["crossed"][side]) for end in ends),
+            idle=tuple(sorted(set.intersection(*(set(map(str, end["idle"])) for end in ends)))),
         )
 
     def _series(self, side: str, cells: Iterable[tuple[int, str, Cell]]) -> Iterator[Second]:

@@ -36,8 +36,10 @@ _TICK = 0.02
 class Run:
     """Begins, follows and ends the load."""
 
-    def __init__(self, plan: Mapping[str, Any], recorder: Recorder, arrivals: Arrivals | None) -> None:
-        self._plan, self._recorder, self._arrivals = plan, recorder, arrivals
+    def __init__(
+        self, plan: Mapping[str, Any], recorder: Recorder, arrivals: Arrivals | None, made: Mapping[type, int]
+    ) -> None:
+        self._plan, self._recorder, self._arrivals, self._made = plan, recorder, arrivals, made
         self._begun = False
         self._told = gevent.event.Event()
 
@@ -113,7 +115,8 @@ class Run:
             gevent.sleep(_TICK)
         unfinished = self._users(runner)
         recorder.interval(unfinished)
-        recorder.end(unfinished, self._arrivals.counts() if self._arrivals else {})
+        idle = sorted(kind.__name__ for kind in runner.user_classes if not self._made.get(kind))
+        recorder.end(unfinished, self._arrivals.counts() if self._arrivals else {}, idle)
         stopping.join()
 
     def _users(self, runner: Any) -> dict[str, int]:
@@ -126,8 +129,7 @@ def _install(plan: Mapping[str, Any]) -> None:
     stream = Path(plan["stream"]).open("w", encoding="utf-8")  # noqa: SIM115
     recorder = Recorder(plan, parties, stream)
     arrivals = Arrivals(plan, recorder) if plan["arrivals"] else None
-    run = Run(plan, recorder, arrivals)
-    locust_sides.assign(parties)
+    run = Run(plan, recorder, arrivals, locust_sides.assign(parties))
     locust_sides.watch_requests(recorder, arrivals.late if arrivals else None)
     if arrivals:
         pace(arrivals)

@@ -8,7 +8,7 @@ It knows neither Locust nor gevent, and runs inside of Locust. One JSON object a
   number of the block it was sent in, side and endpoint: requests, failures, histogram bins), `whole` (the last block
   of which every answer is in, or was waited for `grace` seconds), and the health of the process.
 - `end`: counts by which a reader knows that nothing is missing; `crossed`, how many requests of a side's users went to
-  the other side, by a redirect or a whole address.
+  the other side, by a redirect or a whole address; `idle`, the locustfile's User classes of which it ran no user.
 """
 
 from __future__ import annotations
@@ -289,8 +289,13 @@ class Recorder:
             }
         )
 
-    def end(self, unfinished: Mapping[str, int], arrivals: Mapping[str, Sequence[int]]) -> None:
-        """The last line; `arrivals` are planned and begun on time, by side."""
+    def end(
+        self,
+        unfinished: Mapping[str, int],
+        arrivals: Mapping[str, Sequence[int]],
+        idle: Sequence[str] = (),
+    ) -> None:
+        """The last line; `arrivals` are planned and begun on time, by side, `idle` the User classes without a user."""
         self._write(
             {
                 "kind": "end",
@@ -300,6 +305,7 @@ class Recorder:
                 "unfinished": unfinished,
                 "crossed": self._crossed,
                 "arrivals": arrivals,
+                "idle": idle,
             }
         )
 

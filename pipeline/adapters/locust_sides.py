@@ -68,8 +68,11 @@ def users_of(runner: Runner, parties: Sequence[Party]) -> dict[str, int]:
     return {party.name: counted[party.name] for party in parties}
 
 
-def assign(parties: Sequence[Party]) -> None:
-    """From here on users of each class belong to the parties in turn; their host is set before their client is made."""
+def assign(parties: Sequence[Party]) -> Mapping[type, int]:
+    """From here on users of each class belong to the parties in turn; their host is set before their client is made.
+
+    The answer grows: how many users of each class were made.
+    """
     whole: Any = User
     plain, made = whole.__init__, Counter[type]()
 
@@ -83,6 +86,7 @@ def assign(parties: Sequence[Party]) -> None:
             user.environment = Surroundings(environment, party.host)
 
     whole.__init__ = begin
+    return made
 
 
 def scatter(plan: Mapping[str, Any]) -> None:
@@ -131,11 +135,21 @@ def _watch(client: Any, recorder: Recorder, late: Callable[[Any], float] | None)
         named["context"] = {**context, KEY: flight} if context else {KEY: flight}
         try:
             return plain(session, *arguments, **named)
+        except gevent.Timeout as error:
+            # The locustfile gave up on it: the slowest answers of all, which Locust does not tell of.
+            took = (time.monotonic() - flight.at) * 1000
+            recorder.land(flight, _name_of(session, *arguments, **named), took, f"given up ({error})")
+            raise
         except BaseException:
             recorder.lose(flight)
             raise
 
     client.request = request
+
+
+def _name_of(session: Any, method: object, url: object, name: object = None, *_: Any, **__: Any) -> str:
+    """As Locust would have named it."""
+    return f"{method} {name or getattr(session, 'request_name', None) or url}"
 
 
 def led_to(response: object) -> Sequence[object]:

@@ -13,8 +13,9 @@ from pipeline.errors import ExitCode, UsageError
 from pipeline.terminal import Invocation, Terminal
 
 if TYPE_CHECKING:
-    from pipeline.foundation import Foundation
-    from pipeline.provisioning import Made, SetupPlan
+    from pipeline.estate import Estate
+    from pipeline.foundation import Foundation, Ready
+    from pipeline.provisioning import Made, SetupPlan, Step
 
 _TYPED = frozenset({"prod"})
 
@@ -30,7 +31,7 @@ class Options(TypedDict):
 
 @click.command("setup")
 @click.argument("environments", nargs=-1, type=click.Choice(("staging", "prod")))
-@click.option("-r", "--region", metavar="REGION", default="", help="Another region than cloud.region.")
+@click.option("-r", "--region", metavar="REGION", default="", help="One region alone; see the reference.")
 @click.option("--plan", is_flag=True, help="Show what would be made and changed; do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
@@ -47,33 +48,34 @@ def command(
 ) -> int:
     """Makes everything that ENVIRONMENTS (staging, prod) need on AWS, or changes it to what pipeline.toml says.
 
-    It says first what it will do. What services run is left alone. Again and again it has the same end, also after it
-    was killed.
+    In every region they are in. It says first what it will do. What services run is left alone. Again and again it has
+    the same end, also after it was killed.
     """
     if options["print_iam"]:
         return _print_iam(invocation, environments, region)
     if not environments:
         raise UsageError("setup of what?", hint="name the environments: setup staging prod")
-    from pipeline.foundation import Foundation
+    from pipeline.estate import Estate
 
     terminal = invocation.terminal
-    foundation = Foundation.open(invocation.root, region, terminal.say, "setup")
-    terminal.tell(f"cloud: {foundation.ground.text}")
-    plan = foundation.provisioning.plan(environments, accept_loss=options["accept_loss"])
-    _tell(terminal, plan)
-    document = _document(foundation, plan)
-    if plan.reasons:
-        terminal.reasons(plan.reasons)
+    estate = Estate.open(invocation.root, environments, region, terminal.say, "setup")
+    plans = estate.plan_setup(accept_loss=options["accept_loss"])
+    document = _document(estate, plans)
+    for foundation, plan in plans:
+        _tell(terminal, foundation, plan)
+    if reasons := estate.refusals(plans):
+        terminal.reasons(reasons)
         return _answer(terminal, "refused, nothing was changed", document, "refused", ExitCode.REFUSED)
     if options["plan"]:
         return _answer(terminal, "nothing was changed", document, "planned", ExitCode.DONE)
-    if not plan.empty:
+    if not all(plan.empty for _, plan in plans):
         agree(environments, "set up", typed=_TYPED, yes=options["yes"])
-    made = foundation.provisioning.apply(plan)
-    return _finish(terminal, foundation, environments, made, document)
+    ready = [one for foundation, made in estate.set_up(plans) for one in _done(foundation, made, document)]
+    return _finish(terminal, ready, document)
 
 
-def _tell(terminal: Terminal, plan: SetupPlan) -> None:
+def _tell(terminal: Terminal, foundation: Foundation, plan: SetupPlan) -> None:
+    terminal.tell(f"cloud: {foundation.ground.text}")
     for note in plan.notes:
         terminal.tell(note)
     for step in plan.steps:
@@ -83,45 +85,54 @@ def _tell(terminal: Terminal, plan: SetupPlan) -> None:
             terminal.tell(f"{'':<34}{line}")
 
 
-def _document(foundation: Foundation, plan: SetupPlan) -> dict[str, Any]:
+def _document(estate: Estate, plans: Sequence[tuple[Foundation, SetupPlan]]) -> dict[str, Any]:
+    first = estate.foundations[0].ground
     return {
-        "account": foundation.ground.text,
-        "region": foundation.settings.cloud.region,
-        "notes": list(plan.notes),
-        "reasons": [{"text": reason.text, "remedy": reason.remedy} for reason in plan.reasons],
-        "stacks": [
-            {
-                "name": step.plan.name,
-                "did": "",
-                "new": step.plan.new and step.spec is not None,
-                "changes": [
-                    {
-                        "action": change.action.value,
-                        "resource": change.logical,
-                        "kind": change.kind,
-                        "id": change.physical,
-                        "properties": list(change.properties),
-                    }
-                    for change in step.plan.changes
-                ],
-            }
-            for step in plan.steps
+        "account": first.text,
+        "region": first.region,
+        "regions": [
+            {"region": one.ground.region, "account": one.ground.text, "environments": list(one.environments)}
+            for one in estate.foundations
         ],
+        "notes": [note for _, plan in plans for note in plan.notes],
+        "reasons": [
+            {"text": reason.text, "remedy": reason.remedy, "region": one.ground.region}
+            for one, plan in plans
+            for reason in plan.reasons
+        ],
+        "stacks": [_stack(one.ground.region, step) for one, plan in plans for step in plan.steps],
         "environments": [],
     }
 
 
-def _finish(
-    terminal: Terminal,
-    foundation: Foundation,
-    environments: Sequence[str],
-    made: Sequence[Made],
-    document: dict[str, Any],
-) -> int:
-    did = {one.name: one.did for one in made}
+def _stack(region: str, step: Step) -> dict[str, Any]:
+    return {
+        "name": step.plan.name,
+        "region": region,
+        "did": "",
+        "new": step.plan.new and step.spec is not None,
+        "changes": [
+            {
+                "action": change.action.value,
+                "resource": change.logical,
+                "kind": change.kind,
+                "id": change.physical,
+                "properties": list(change.properties),
+            }
+            for change in step.plan.changes
+        ],
+    }
+
+
+def _done(foundation: Foundation, made: Sequence[Made], document: dict[str, Any]) -> list[Ready]:
+    """Writes into the document what was done at a location, and gives its environments."""
+    did = {(foundation.ground.region, one.name): one.did for one in made}
     for stack in document["stacks"]:
-        stack["did"] = did[stack["name"]]
-    ready = [foundation.now(name, made) for name in environments]
+        stack["did"] = did.get((stack["region"], stack["name"]), stack["did"])
+    return [foundation.now(name, made) for name in foundation.environments]
+
+
+def _finish(terminal: Terminal, ready: Sequence[Ready], document: dict[str, Any]) -> int:
     document["environments"] = [one.document for one in ready]
     for one in ready:
         for line in one.lines:
@@ -140,10 +151,12 @@ def _answer(terminal: Terminal, text: str, document: dict[str, Any], outcome: st
 
 
 def _print_iam(invocation: Invocation, environments: Sequence[str], region: str) -> int:
-    from pipeline.foundation import settings_for
+    from pipeline.config import load
+    from pipeline.locations import chosen
     from pipeline.stacks import policies
 
-    found = policies(settings_for(invocation.root, region), environments or ("staging", "prod"))
+    about = chosen(load(invocation.root), environments or ("staging", "prod"), region)
+    found = policies(about.settings, about.places)
     head = {"command": "setup", "outcome": "done", "exit_code": 0}
     invocation.terminal.answer(json.dumps(found, indent=2), {**head, "policies": found})
     return ExitCode.DONE

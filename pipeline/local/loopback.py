@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import socket
 import tempfile
@@ -67,9 +68,9 @@ class Ports:
             file.write("".join(f"{line}\n" for line in sorted({*listed, str(self._file)})))
 
     def _free(self, start: int, count: int, taken: Iterable[int]) -> list[int]:
-        used = set(taken)
+        used, width = set(taken), BLOCK * math.ceil(count / BLOCK)
         for block in range(start, LAST_PORT, BLOCK):
-            free = [p for p in range(block, block + BLOCK) if p not in used and is_free(p)]
+            free = [p for p in range(block, block + width) if p not in used and is_free(p)]
             if len(free) >= count:
                 return free[:count]
         raise UnavailableError(

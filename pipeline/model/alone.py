@@ -6,7 +6,7 @@ Every other absolute limit, the error share too, is about the part in which the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pipeline.model.limits import Limit, breaches, split_metric
@@ -26,7 +26,8 @@ def judge_alone(
     """Holds the candidate against its absolute limits; `beside` is what it answered beside the baseline."""
     absolute = _absolute(limits)
     if beside is None:
-        return judge_load(alone, absolute, generator)
+        verdict = judge_load(alone, absolute, generator)
+        return replace(verdict, reasons=(*verdict.reasons, *untried(alone))) if verdict.passed else verdict
     counted = {name: limit for name, limit in absolute.flat.items() if split_metric(name)[0] == "requests"}
     few = [
         Verdict(_GATE, Outcome.UNDECIDED, (breach.reason,))
@@ -71,6 +72,13 @@ def strictest(verdicts: Iterable[Verdict]) -> Verdict:
     against = [verdict for verdict in told if not verdict.passed] or told
     ordered = sorted(against, key=lambda verdict: verdict.outcome is not outcome)
     return Verdict(_GATE, outcome, tuple(reason for verdict in ordered for reason in verdict.reasons))
+
+
+def untried(summary: LoadSummary) -> Iterator[Reason]:
+    """User classes that did nothing: nobody should think that what they would have asked is fine."""
+    if summary.idle:
+        text = f"too few users for every User class of the locustfile, there was none of {', '.join(summary.idle)}"
+        yield Reason(text, "raise load.users in pipeline.toml, or that class's weight")
 
 
 def _no_baseline(reason: Reason, why: str) -> Reason:

@@ -35,7 +35,12 @@ class Found:
 
 def left(found: Iterable[Found]) -> tuple[Found, ...]:
     """What is there and should not be, and what could not be looked at: that is not gone."""
-    return tuple(one for one in found if one.presence in (Presence.THERE, Presence.UNKNOWN))
+    return tuple(one for one in found if is_left(one))
+
+
+def is_left(one: Found) -> bool:
+    """Whether this one is there and should not be, or cannot be looked at."""
+    return one.presence in (Presence.THERE, Presence.UNKNOWN)
 
 
 def counted(found: Sequence[Found]) -> str:

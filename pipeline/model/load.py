@@ -31,6 +31,10 @@ QUANTILES: Mapping[str, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 TAIL = 10
 """How many requests must lie beyond a quantile before it counts as measured."""
 
+_OF_USERS = (
+    "see in Locust's log whether users ended early (on_start raised, StopUser) or are fewer than load.users "
+    "(fixed_count); else lower load.users, or run on a machine with a free core"
+)
 _Z = 2.576
 _GATE = "load"
 
@@ -111,7 +115,8 @@ class Second:
 class LoadSummary:
     """What was measured after the warm-up. `unfinished` counts users that never got their last answer.
 
-    `crossed` counts requests that went to the other side instead, and are counted nowhere else.
+    `crossed` counts requests that went to the other side instead, and are counted nowhere else. `idle` names the
+    locustfile's User classes of which there was no user.
     """
 
     total: EndpointSummary
@@ -125,6 +130,7 @@ class LoadSummary:
     as_sent: Mapping[str, float] = field(default_factory=dict)
     """Quantiles as in `total` from the moment of sending rather than the planned one; only with arrivals."""
     crossed: int = 0
+    idle: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,5 +393,7 @@ def starved(health: GeneratorHealth, limits: GeneratorLimits) -> Iterator[Verdic
             yield _undecided(
                 f"the load generator {verb} {value:.2f} {what}, {bound} {limit} is asked for: "
                 "it may have been the bottleneck",
-                "lower load.users, run on a machine with a free core, or see load.generator in pipeline.toml",
+                _OF_USERS
+                if verb == "delivered"
+                else "lower load.users, run on a machine with a free core, or see load.generator in pipeline.toml",
             )

@@ -23,7 +23,8 @@ _LIST = ("ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:GetLifecyclePoli
 class Scope:
     """What the policies are about. `account` is an account's id, or `*` where it is not known.
 
-    `repository` and `table` are names, `key` is an alias in KMS without `alias/`.
+    `repository` and `table` are names, `key` is an alias in KMS without `alias/`. `home` is the region of table and
+    key, `images` that of the repository; empty: `region`.
     """
 
     app: str
@@ -32,10 +33,12 @@ class Scope:
     table: str
     key: str
     account: str = "*"
+    home: str = ""
+    images: str = ""
 
-    def arn(self, service: str, resource: str) -> str:
-        """The ARN of a resource in this region and account."""
-        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+    def arn(self, service: str, resource: str, region: str = "") -> str:
+        """The ARN of a resource in this region, or another, and account."""
+        return f"arn:aws:{service}:{region or self.region}:{self.account}:{resource}"
 
     def role(self, name: str) -> str:
         """The ARN of a role, which has no region."""
@@ -104,7 +107,7 @@ def setup_policy(scope: Scope, environments: Sequence[Grounds]) -> Policy:
 
 
 def _images(scope: Scope) -> list[Statement]:
-    repository = scope.arn("ecr", f"repository/{scope.repository}")
+    repository = scope.arn("ecr", f"repository/{scope.repository}", scope.images)
     return [
         _on("Login", "ecr:GetAuthorizationToken", "*"),
         _on("Images", sorted((*_PULL, *_PUSH, *_LIST)), repository),
@@ -113,7 +116,8 @@ def _images(scope: Scope) -> list[Statement]:
 
 def _signing(scope: Scope) -> list[Statement]:
     alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{scope.key}"}}
-    return [{**_on("Sign", ("kms:GetPublicKey", "kms:Sign"), scope.arn("kms", "key/*")), "Condition": alias}]
+    keys = scope.arn("kms", "key/*", scope.home)
+    return [{**_on("Sign", ("kms:GetPublicKey", "kms:Sign"), keys), "Condition": alias}]
 
 
 def _rollout(scope: Scope, grounds: Grounds) -> list[Statement]:
@@ -188,7 +192,7 @@ def _roles(scope: Scope, grounds: Grounds) -> list[str]:
 
 
 def _table(scope: Scope) -> str:
-    return scope.arn("dynamodb", f"table/{scope.table}")
+    return scope.arn("dynamodb", f"table/{scope.table}", scope.home)
 
 
 def _stacks(scope: Scope) -> list[Statement]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.model.alone import untried
 from pipeline.model.findings import ERRORS
 from pipeline.model.limits import show
 from pipeline.model.load import GeneratorLimits, starved
@@ -38,8 +39,10 @@ def conclude(looks: Looks, summary: PairSummary, generator: GeneratorLimits) -> 
     """
     seconds = min(summary.candidate.seconds, summary.baseline.seconds)
     look = looks.close(summary.blocks, seconds)
-    standing = _too_short(seconds, looks.rules) if look is None else _standing(look, looks.rules)
-    found = [standing, *_unsound(summary), *starved(summary.generator, generator)]
+    often = next(iter(summary.baseline.errors), "")
+    standing = _too_short(seconds, looks.rules) if look is None else _standing(look, looks.rules, often)
+    idle = [Verdict(_GATE, Outcome.PASSED, (reason,)) for reason in untried(summary.candidate)]
+    found = [standing, *_unsound(summary), *starved(summary.generator, generator), *idle]
     outcome = combine(found)
     telling = [verdict for verdict in found if outcome is Outcome.PASSED or not verdict.passed]
     return Verdict(_GATE, outcome, tuple(reason for verdict in telling for reason in verdict.reasons))
@@ -52,8 +55,11 @@ def _too_short(seconds: float, rules: RelativeRules) -> Verdict:
     )
 
 
-def _standing(look: Look, rules: RelativeRules) -> Verdict:
-    """What the look that stands says, with regard to whether the baseline is a measure at all."""
+def _standing(look: Look, rules: RelativeRules, often: str) -> Verdict:
+    """What the look that stands says, with regard to whether the baseline is a measure at all.
+
+    `often` is the commonest failure of the baseline.
+    """
     theirs = look.comparison.total.errors.increase.baseline
     if theirs.requests == 0 or theirs.low <= rules.exclude_errors:
         if look.outcome is Outcome.PASSED and (missing := tuple(_not_reached(look))):
@@ -64,8 +70,10 @@ def _standing(look: Look, rules: RelativeRules) -> Verdict:
         return Verdict(_GATE, Outcome.REFUSED, errors)
     share = show("error_rate", theirs.share)
     return _undecided(
-        f"production itself is ill: {share} of its requests failed ({theirs.failures:,} of {theirs.requests:,})",
-        "mend production, or wait until it is well, and run again; `diagnose` says what its tasks report",
+        f"production itself is ill: {share} of its requests failed ({theirs.failures:,} of {theirs.requests:,})"
+        + (f", most often: {often}" if often else ""),
+        "mend production, or the locustfile where the failure is its own, and run again; `diagnose` says what "
+        "production's tasks report",
     )
 
 

@@ -153,6 +153,29 @@ def test_both_sides_get_the_same_mix_of_users(tmp_path: Path, processes: int) ->
         assert counts["GET /often"] / counts["GET /rare"] == pytest.approx(3.0, rel=0.25)
 
 
+def test_a_user_class_that_users_are_too_few_for_is_named(tmp_path: Path) -> None:
+    text = "".join(
+        VISITOR.format(kind="FastHttpUser", wait="constant(0.02)", body=GO).replace("Visitor", name)
+        for name in ("Anna", "Ben", "Cleo")
+    )
+    text += "class Never(HttpUser):\n    weight = 0\n    @task\n    def go(self): ...\n"
+    with TargetServer() as candidate, TargetServer() as baseline:
+        pair = Bench(tmp_path, text).compare(candidate, baseline, users=4, duration=1.0)
+    assert pair.candidate.idle == pair.baseline.idle == ("Cleo",)
+
+
+@pytest.mark.parametrize("kind", ["HttpUser", "FastHttpUser"])
+def test_a_request_that_the_locustfile_gives_up_on_is_a_failure(tmp_path: Path, kind: str) -> None:
+    body = "import gevent\n        with gevent.Timeout(0.5, False):\n            self.client.get('/slow')"
+    with TargetServer({"/slow": 3.0}) as candidate, TargetServer() as baseline:
+        pair = visitors(tmp_path, body=body, kind=kind).compare(candidate, baseline)
+    total = pair.candidate.total
+    assert total.requests == total.failures > 4
+    assert total.quantiles["p50"] >= 499
+    assert [endpoint.name for endpoint in pair.candidate.endpoints] == ["GET /slow"]
+    assert pair.baseline.total.failures < pair.baseline.total.requests
+
+
 class TestEarlyEnd:
     @pytest.mark.parametrize("processes", [1, 2])
     def test_it_loses_no_answer(self, tmp_path: Path, processes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -162,3 +163,58 @@ def roll_out(project: Project, count: int) -> ImageRef:
     arn = ecs.register_task_definition(**definition)["taskDefinition"]["taskDefinitionArn"]
     ecs.update_service(cluster="releases-prod", service="releases", taskDefinition=arn, desiredCount=count)
     return image
+
+
+WAVES = """health_grace = "30s"
+regions = [["eu-central-1"], ["us-east-1", "us-west-2"]]
+"""
+REGIONS = ["eu-central-1", "us-east-1", "us-west-2"]
+
+
+def killed_when_told(project: Project, told: str, *arguments: str) -> None:
+    """Runs the command until it says so, then kills it (-9)."""
+    command = [sys.executable, "-m", "pipeline", "-C", str(project.root), *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        try:
+            assert any(told in line for line in running.stderr), f"never said {told!r}"
+        finally:
+            running.kill()
+    assert running.returncode == -signal.SIGKILL
+
+
+def test_three_regions_are_set_up_and_cleaned_up_whole_also_after_a_kill_midway(project: Project) -> None:
+    project.change('health_grace = "30s"\n', WAVES)
+    killed_when_told(
+        project, "us-east-1: stack onedigest-releases-prod: making it", "setup", "staging", "prod", "--yes"
+    )
+
+    code, made, _ = project.run("setup", "staging", "prod", "--yes")
+
+    assert code == 0
+    assert [one["region"] for one in made["regions"]] == REGIONS
+    assert [(one["region"], one["did"]) for one in made["stacks"] if one["name"].endswith("-prod")] == [
+        (REGIONS[0], "unchanged"),
+        *((region, "created") for region in REGIONS[1:]),
+    ]
+    fronts = {one["region"]: one["url"] for one in made["environments"] if one["name"] == "prod"}
+    assert (list(fronts), len({*fronts.values()})) == (REGIONS, 3)
+    assert project.run("setup", "prod", "-r", "us-west-2")[1]["stacks"][0]["did"] == "unchanged"
+
+    code, west, _ = project.run("cleanup", "prod", "-r", "us-west-2", "--yes")
+    assert (code, west["left"], west["last"]) == (0, [], True), "roles of other regions do not count"
+    roles = project.grounds().client("iam").list_roles()["Roles"]
+    assert len([one for one in roles if one["RoleName"].startswith("onedigest-releases-prod-")]) >= 6
+
+    killed_when_told(
+        project,
+        "us-east-1: stack onedigest-releases-prod: deleting it",
+        "cleanup",
+        "staging",
+        "prod",
+        "--yes",
+    )
+    code, gone, _ = project.run("cleanup", "staging", "prod", "--yes")
+
+    assert (code, gone["left"], gone["last"]) == (0, [], True)
+    assert [(one["region"], one["left"]) for one in gone["regions"]] == [(one, 0) for one in REGIONS[::-1]]

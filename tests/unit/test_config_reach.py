@@ -74,6 +74,7 @@ def test_staging_is_in_one_region_and_may_be_in_another_account() -> None:
         ),
         ('registries = { us-west-2 = "u" }', "registries: us-west-2: not in regions (none)"),
         ('regions = ["us-east-1", "us-west-2"]\nurl = "u"', "with several regions, name each in urls"),
+        ('certificates = { us-west-2 = "arn:aws:acm:x" }', "certificates: us-west-2: not in regions (none)"),
         ('on_failure = "rollback"', "did you mean 'roll_back'?"),
         ('region = "us-east-1"', "no such key (did you mean 'regions'?)"),
         ('external_id = "x"', "external_id goes with role_arn"),
@@ -99,4 +100,5 @@ def test_in_whose_name_it_is_reached_makes_no_other_plan_and_regions_do() -> Non
     plain = _shape(prod(""))
     assert not {"regions", "profile", "role_arn", "wave_bake", "urls"} & set(plain)
     assert _shape(prod('profile = "release"\nrole_arn = "arn:aws:iam::111122223333:role/x"')) == plain
-    assert _shape(prod('regions = ["us-east-1"]'))["regions"] == [["us-east-1"]]
+    told = _shape(prod('regions = ["us-east-1"]\ncertificates = { us-east-1 = "arn:aws:acm:us-east-1:1:c" }'))
+    assert (told["regions"], told.get("certificates")) == ([["us-east-1"]], None)

@@ -19,6 +19,7 @@ from pipeline.cli import COMMANDS, group
 from pipeline.commands.reporting import describe
 from pipeline.config import Settings, load
 from pipeline.errors import ExitCode
+from pipeline.locations import places_of
 from pipeline.model.policy import parse_duration
 from pipeline.model.run import RunReport
 from pipeline.stacks import policies
@@ -204,7 +205,7 @@ def test_the_examples_in_the_documentation_are_right() -> None:
 def test_the_policies_in_the_documentation_are_the_printed_ones() -> None:
     told = re.search(r"```json\n(.*?)```", (DOCS / "reference" / "iam.md").read_text("utf-8"), re.DOTALL)
     assert told
-    assert json.loads(told[1]) == policies(load(ROOT), ("staging", "prod"))
+    assert json.loads(told[1]) == policies(load(ROOT), places_of(load(ROOT), ("staging", "prod")))
 
 
 # -- all pages --------------------------------------------------------------------------------------------------------

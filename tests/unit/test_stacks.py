@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from pipeline.commands.consent import agree
 from pipeline.config import Settings, parse
 from pipeline.errors import ConfigurationError, UsageError
+from pipeline.locations import Location
 from pipeline.stacks import (
     families,
     has_database,
@@ -25,27 +28,35 @@ def settings(provider: str = "aws", prod: str = "", staging: str = "", rest: str
     )
 
 
+def _shared(told: Settings) -> Mapping[str, str]:
+    stack = shared_stack(Location.whole(told))
+    assert stack is not None
+    return stack.request.parameters
+
+
 SCALING = "scaling = { min = 2, max = 4, requests = 600 }"
 
 
 def test_an_environment_has_the_stacks_it_asks_for_in_the_order_in_which_they_stand_on_each_other() -> None:
     told = settings(prod=SCALING)
 
-    assert [spec.name for spec in stacks_of(told, "prod")] == [
+    assert [spec.name for spec in stacks_of(Location.whole(told), "prod")] == [
         "onedigest-shop-prod",
         "onedigest-shop-prod-autoscaling",
     ]
-    assert [spec.name for spec in stacks_of(told, "staging")] == [
+    assert [spec.name for spec in stacks_of(Location.whole(told), "staging")] == [
         "onedigest-shop-staging",
         "onedigest-shop-staging-baseline",
     ]
-    assert set(possible_stacks(told, "prod")) > {spec.name for spec in stacks_of(told, "prod")}
+    assert set(possible_stacks(told, "prod")) > {
+        spec.name for spec in stacks_of(Location.whole(told), "prod")
+    }
 
 
 def test_the_local_cloud_has_no_autoscaling_and_says_so() -> None:
     told = settings("local", prod=SCALING)
 
-    assert [spec.name for spec in stacks_of(told, "prod")] == ["onedigest-shop-prod"]
+    assert [spec.name for spec in stacks_of(Location.whole(told), "prod")] == ["onedigest-shop-prod"]
     assert not_here(told, "prod") == ("autoscaling: the local cloud's emulator knows none of its types",)
     assert not_here(settings(prod=SCALING), "prod") == ()
     assert not_here(settings("local"), "prod") == ()
@@ -68,8 +79,8 @@ def test_a_key_is_made_where_it_is_the_one_that_signs() -> None:
     own = settings(rest='[evidence]\nsigner = "awskms:///alias/onedigest-shop"')
     other = settings(rest='[evidence]\nsigner = "awskms:///alias/theirs"')
 
-    assert shared_stack(own).request.parameters["SigningKey"] == "yes"
-    assert shared_stack(other).request.parameters["SigningKey"] == "no"
+    assert _shared(own)["SigningKey"] == "yes"
+    assert _shared(other)["SigningKey"] == "no"
     assert (signing_alias(own), signing_alias(other)) == ("onedigest-shop", "theirs")
     assert signing_alias(settings()) == "onedigest-shop"
 
@@ -79,7 +90,7 @@ def test_task_definitions_of_the_service_of_the_one_beside_it_and_of_the_load_ar
 
 
 def test_policies_are_told_for_the_environments_asked_about() -> None:
-    assert set(policies(settings(), ["prod"])["promote"]) == {"prod"}
+    assert set(policies(settings(), [("prod", "eu-central-1")])["promote"]) == {"prod"}
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def whole() -> Lines:
             "unfinished": {"candidate": 0, "baseline": 0},
             "crossed": {"candidate": 0, "baseline": 0},
             "arrivals": {},
+            "idle": [],
         },
     ]
 
@@ -275,6 +276,13 @@ class TestSummary:
         told = gathered(changed(4, as_sent={"candidate": {FAST: 10}})).pair()
         assert told.candidate.as_sent["p95"] == pytest.approx(10.0, rel=0.005)
         assert told.baseline.as_sent == {}
+
+
+def test_a_user_class_is_idle_when_it_is_in_every_process() -> None:
+    one, other = changed(8, idle=["Buyer", "Clerk"]), changed(8, idle=["Buyer"])
+    assert gathered(one, other).pair().candidate.idle == ("Buyer",)
+    assert gathered(one).summary().idle == ("Buyer", "Clerk")
+    assert gathered(one, whole()).summary().idle == ()
 
 
 class TestHealth:

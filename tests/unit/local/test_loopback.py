@@ -35,6 +35,13 @@ def test_a_later_part_gets_a_port_next_to_the_others(tmp_path: Path) -> None:
     assert abs(both["prod"] - both["aws"]) < 20
 
 
+def test_a_cloud_of_many_services_gets_as_many_ports(tmp_path: Path) -> None:
+    names = [f"prod-s{number}" for number in range(44)]
+    ports = Ports(tmp_path, 23000, tmp_path / "clouds").assign(names)
+    assert len(set(ports.values())) == len(names)
+    assert max(ports.values()) - min(ports.values()) < 60
+
+
 def test_a_taken_port_is_not_picked(tmp_path: Path, taken: int) -> None:
     assert taken not in Ports(tmp_path, taken, tmp_path / "clouds").assign(["aws"]).values()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -103,3 +104,12 @@ def test_the_strictest_outcome_stands_with_the_reasons_of_all_that_did_not_pass(
     assert (found.outcome, [reason.text for reason in found.reasons]) == (Outcome.REFUSED, ["slow", "few"])
     assert strictest([passed, passed]).reasons == (Reason("fine"), Reason("fine"))
     assert strictest([]).outcome is Outcome.UNDECIDED
+
+
+def test_user_classes_without_a_user_are_named_where_it_was_loaded_by_itself() -> None:
+    idle = replace(measured(600), idle=("Buyer", "Clerk"))
+    found = judge_alone(idle, None, limits(), BOUNDS)
+    assert found.passed
+    assert found.reasons[-1].text.endswith("there was none of Buyer, Clerk")
+    refused = judge_alone(replace(measured(600, failures=300), idle=("Buyer",)), None, limits(), BOUNDS)
+    assert len(refused.reasons) == 1

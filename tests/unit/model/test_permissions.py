@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipeline.adapters.template_file import parsed
 from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_policy, setup_policy
 
 SCOPE = Scope("shop", "eu-west-1", "shop-images", "shop-table", "shop-key")
+AWAY = replace(SCOPE, home="eu-central-1", images="us-east-1")
 GROUNDS = Grounds("prod", "shop-cluster", "shop-service")
 COMPARED = Grounds("prod", "shop-cluster", "shop-service", ("live-cluster", "live-service"))
 VALUES = {
@@ -24,6 +26,8 @@ VALUES = {
     "RepositoryName": "shop-images",
     "TableName": "shop-table",
     "SigningAlias": "shop-key",
+    "HomeRegion": "eu-central-1",
+    "RepositoryRegion": "us-east-1",
     "AWS::Partition": "aws",
     "AWS::Region": "eu-west-1",
     "AWS::AccountId": "*",
@@ -68,13 +72,14 @@ def test_the_role_for_ci_is_the_printed_policy() -> None:
 
 
 def test_the_role_for_promotion_is_the_printed_policy() -> None:
-    assert normal(role("environment", "PromotionRole")) == normal(promotion_policy(SCOPE, GROUNDS))
+    assert normal(role("environment", "PromotionRole")) == normal(promotion_policy(AWAY, GROUNDS))
 
 
 def test_where_production_is_compared_with_the_role_may_ask_what_it_runs_and_nothing_more() -> None:
     policy = promotion_policy(SCOPE, COMPARED)
 
-    assert normal(role("environment", "PromotionRole", compared=True)) == normal(policy)
+    away = promotion_policy(AWAY, COMPARED)
+    assert normal(role("environment", "PromotionRole", compared=True)) == normal(away)
     assert actions(policy) == actions(promotion_policy(SCOPE, GROUNDS))
     there = "arn:aws:ecs:eu-west-1:1:"
     assert allows(policy, "ecs:DescribeServices", f"{there}service/live-cluster/live-service")

@@ -148,6 +148,15 @@ def test_a_starved_generator_turns_a_pass_into_undecided_and_leaves_a_refusal(
     assert verdict(pair(Load(slower=1.3), generator=generator)).outcome is Outcome.REFUSED
 
 
+def test_user_classes_without_a_user_are_named_where_it_passes() -> None:
+    measured = pair(Load())
+    idle = replace(measured, candidate=replace(measured.candidate, idle=("Buyer",)))
+    found = verdict(idle)
+    assert found.passed
+    assert found.reasons[-1].text.endswith("there was none of Buyer")
+    assert "load.users" in found.reasons[-1].remedy
+
+
 def test_unfinished_users_turn_a_pass_into_undecided() -> None:
     found = verdict(pair(Load(), unfinished=3))
     assert found.outcome is Outcome.UNDECIDED
@@ -198,6 +207,10 @@ def test_an_ill_production_is_no_measure_of_latency() -> None:
     found = verdict(pair(Load(slower=1.3, failing=(0.1, 0.1))))
     assert found.outcome is Outcome.UNDECIDED
     assert found.reasons[0].text.startswith("production itself is ill: ")
+    measured = pair(Load(failing=(0.1, 0.1)))
+    why = {"GET /: 500": 9, "GET /: 502": 1}
+    told = verdict(replace(measured, baseline=replace(measured.baseline, errors=why)))
+    assert told.reasons[0].text.endswith(", most often: GET /: 500")
     assert verdict(pair(Load(failing=(0.1, 0.1)))).outcome is Outcome.UNDECIDED
 
 
