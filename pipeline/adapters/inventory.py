@@ -218,6 +218,7 @@ class Inventory:
             arn = str(one["ResourceARN"])
             service = arn.split(":")[2]
             if service == "kms":
+<<<<<<< HEAD
                 yield from self._key(arn)
             elif service == "dynamodb":
                 yield from _renamed("table", arn, self.table, partial(table_tags, self.client(service)))
@@ -232,6 +233,33 @@ class Inventory:
         going = told.get("KeyState") in ("PendingDeletion", "PendingReplicaDeletion")
         why = f"KMS deletes it on {told['DeletionDate']:%Y-%m-%d}" if told.get("DeletionDate") else ""
         yield Found("key", arn.rsplit("/", 1)[-1], "", Presence.GOING if going else Presence.THERE, why)
+=======
+                yield from _key(self.client("kms"), arn)
+            elif service in ("dynamodb", "ecr"):
+                yield from self._renamed(service, arn)
+            elif service not in _LISTED_HERE:
+                yield Found("resource", arn, _tags(one["Tags"]).get(ENVIRONMENT, ""))
+
+    def _renamed(self, service: str, arn: str) -> Iterable[Found]:
+        """A table or repository that is there under another name than pipeline.toml has now."""
+        name = arn.split(":", 5)[5].split("/", 1)[-1]
+        kind, now, tags = (
+            ("table", self.table, table_tags)
+            if service == "dynamodb"
+            else ("repository", self.repository, repository_tags)
+        )
+        if name != now and tags(self.client(service), name) is not None:
+            yield Found(
+                kind, name, why=f"pipeline.toml names {now} now: delete this one yourself, if it may go"
+            )
+
+
+def _key(kms: Any, arn: str) -> Iterable[Found]:
+    told = kms.describe_key(KeyId=arn)["KeyMetadata"]
+    going = told.get("KeyState") in ("PendingDeletion", "PendingReplicaDeletion")
+    why = f"KMS deletes it on {told['DeletionDate']:%Y-%m-%d}" if told.get("DeletionDate") else ""
+    yield Found("key", arn.rsplit("/", 1)[-1], "", Presence.GOING if going else Presence.THERE, why)
+>>>>>>> main
 
 
 def _renamed(kind: str, arn: str, now: str, tags: Callable[[str], object]) -> Iterable[Found]:

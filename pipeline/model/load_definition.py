@@ -32,7 +32,7 @@ class LoadSize:
 def load_definition(
     family: str, service: Mapping[str, Any], container: str, image: ImageRef, size: LoadSize, grace: float
 ) -> dict[str, Any]:
-    """What RegisterTaskDefinition takes: a service's network, execution role, platform, log group, tags; our image.
+    """What RegisterTaskDefinition takes: the service's network, execution role, platform, log group, tags; our image.
 
     It gets no task role: the load needs no permission in the account. `grace` is for how many seconds answers are
     waited for when it is told to end. Raises ConfigurationError unless `container` of the service's definition logs to
