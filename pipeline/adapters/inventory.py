@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pipeline.adapters.aws_errors import aws_errors
@@ -218,22 +217,6 @@ class Inventory:
             arn = str(one["ResourceARN"])
             service = arn.split(":")[2]
             if service == "kms":
-<<<<<<< HEAD
-                yield from self._key(arn)
-            elif service == "dynamodb":
-                yield from _renamed("table", arn, self.table, partial(table_tags, self.client(service)))
-            elif service == "ecr":
-                known = partial(repository_tags, self.client(service))
-                yield from _renamed("repository", arn, self.repository, known)
-            elif service not in _LISTED_HERE:
-                yield Found("resource", arn, _tags(one["Tags"]).get(ENVIRONMENT, ""))
-
-    def _key(self, arn: str) -> Iterable[Found]:
-        told = self.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
-        going = told.get("KeyState") in ("PendingDeletion", "PendingReplicaDeletion")
-        why = f"KMS deletes it on {told['DeletionDate']:%Y-%m-%d}" if told.get("DeletionDate") else ""
-        yield Found("key", arn.rsplit("/", 1)[-1], "", Presence.GOING if going else Presence.THERE, why)
-=======
                 yield from _key(self.client("kms"), arn)
             elif service in ("dynamodb", "ecr"):
                 yield from self._renamed(service, arn)
@@ -259,14 +242,6 @@ def _key(kms: Any, arn: str) -> Iterable[Found]:
     going = told.get("KeyState") in ("PendingDeletion", "PendingReplicaDeletion")
     why = f"KMS deletes it on {told['DeletionDate']:%Y-%m-%d}" if told.get("DeletionDate") else ""
     yield Found("key", arn.rsplit("/", 1)[-1], "", Presence.GOING if going else Presence.THERE, why)
->>>>>>> main
-
-
-def _renamed(kind: str, arn: str, now: str, tags: Callable[[str], object]) -> Iterable[Found]:
-    """A table or repository that is there under another name than pipeline.toml has `now`."""
-    name = arn.split(":", 5)[5].split("/", 1)[-1]
-    if name != now and tags(name) is not None:
-        yield Found(kind, name, why=f"pipeline.toml names {now} now: delete this one yourself, if it may go")
 
 
 def log_groups(logs: Any, app: str, environment: str, cluster: str) -> list[str]:
