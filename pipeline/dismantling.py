@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from pipeline.adapters.taking_down import (
     delete_table,
     image_count,
 )
-from pipeline.errors import StuckError
+from pipeline.config import Settings
+from pipeline.errors import BusyError, StuckError
 from pipeline.locations import Location, Share
 from pipeline.model.inventory import Found, Presence
 from pipeline.model.verdict import Reason
@@ -83,6 +84,7 @@ class Dismantling:
         self._gone = gone
         self._stacks = Stacks(client("cloudformation"), clock, say)
         self._services = Services(client("ecs"), clock)
+        self._foreign = _Foreign(location.settings, self._stacks, client("ecs"))
 
     def plan(
         self,
@@ -99,13 +101,15 @@ class Dismantling:
         """
         reasons = [_adopted(name) for name in environments if is_adopted(self._settings, name)]
         reasons += [
-            reason for name in environments for reason in self._foreign(possible_stacks(self._settings, name))
+            reason
+            for name in environments
+            for reason in self._foreign.stacks(possible_stacks(self._settings, name))
         ]
-        reasons += [reason for name in environments for reason in self._foreign_cluster(name)]
+        reasons += [reason for name in environments for reason in self._foreign.cluster(name)]
         others = self._others((*environments, *going), elsewhere)
         last = not others and self._location.share is not Share.BESIDE
         if last:
-            reasons += self._foreign([stack_name(self._settings, "shared")])
+            reasons += self._foreign.stacks([stack_name(self._settings, "shared")])
         found = self.inventory(environments, last=last, keep_images=keep_images)
         shared = _SHARED.get(self._location.share)
         notes = [f"{name} is still there: {shared} stay" for name in others if shared]
@@ -117,12 +121,16 @@ class Dismantling:
         return CleanupPlan(tuple(environments), found, last, lost, tuple(notes), tuple(reasons))
 
     def apply(self, plan: CleanupPlan, *, keep_images: bool) -> tuple[Found, ...]:
-        """Takes it all away, and looks again: returns what is there then."""
+        """Takes it all away, and looks again: returns what is there then.
+
+        Raises BusyError, and leaves what environments share, where one was set up since it was looked at.
+        """
         for name in plan.environments:
             with self._hold(name):
                 self._environment(name)
             self._gone(name)
         if plan.last:
+            self._require_nobody()
             self._shared(keep_images=keep_images)
         return self.inventory(plan.environments, last=plan.last, keep_images=keep_images)
 
@@ -209,35 +217,19 @@ class Dismantling:
             self._say(f"stack {stack}: not all of it could be deleted yet; once more")
             self._stacks.delete(stack)
 
-    def _foreign(self, stacks: Sequence[str]) -> list[Reason]:
-        found = [self._stacks.standing(stack) for stack in stacks]
-        return [
-            Reason(
-                f"stack {stack.name} has no tag {APP_TAG} = {self._settings.app.name}: it was not made by onedigest",
-                "delete it yourself, if it may go",
-            )
-            for stack in found
-            if stack is not None and stack.tags.get(APP_TAG) != self._settings.app.name
-        ]
-
-    def _foreign_cluster(self, name: str) -> list[Reason]:
-        """A cluster of the environment's name that is not ours: what runs in it is not either."""
-        cluster, app = cluster_name(self._settings, name), self._settings.app.name
-        tags = cluster_tags(self._client("ecs"), cluster)
-        if tags is None or tags.get(APP_TAG) == app or self._made(name).get("Cluster") == cluster:
-            return []
-        text = f"cluster {cluster} has no tag {APP_TAG} = {app}: it was not made by onedigest"
-        remedy = f'if {name} is yours by other means, say so: environments.{name}.cluster = "{cluster}"; else delete it'
-        return [Reason(text, remedy)]
-
-    def _made(self, name: str) -> Mapping[str, str]:
-        return self._stacks.resources(stack_name(self._settings, name))
-
     def _others(self, going: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
         if self._location.share is Share.BESIDE:
             return []
         here = self.in_use if self._location.share is Share.ALL else self._stands
         return [*(name for name in ENVIRONMENTS if name not in going and here(name)), *elsewhere]
+
+    def _require_nobody(self) -> None:
+        """The plan may be old by now: somebody was asked, and much was deleted, since."""
+        if late := [name for name in ENVIRONMENTS if self._stands(name)]:
+            raise BusyError(
+                f"{', '.join(late)} was set up since this began: what environments share is left",
+                hint="run the same command again; it looks anew",
+            )
 
     def _stands(self, name: str) -> bool:
         return self._stacks.standing(stack_name(self._settings, name)) is not None
@@ -270,3 +262,35 @@ def _adopted(name: str) -> Reason:
 
 def _kept(found: Found) -> Found:
     return replace(found, presence=Presence.KEPT, why="as asked for with --keep-images")
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """What bears our names and not our tag, as reasons against a clean-up."""
+
+    settings: Settings
+    known: Stacks
+    ecs: Any
+
+    def stacks(self, names: Sequence[str]) -> list[Reason]:
+        """Those of the stacks that somebody else made."""
+        found = [self.known.standing(stack) for stack in names]
+        return [
+            Reason(f"stack {stack.name} {self._untagged}", "delete it yourself, if it may go")
+            for stack in found
+            if stack is not None and stack.tags.get(APP_TAG) != self.settings.app.name
+        ]
+
+    def cluster(self, environment: str) -> list[Reason]:
+        """A cluster of the environment's name that is not ours: what runs in it is not either."""
+        name, app = cluster_name(self.settings, environment), self.settings.app.name
+        tags = cluster_tags(self.ecs, name)
+        made = self.known.resources(stack_name(self.settings, environment))
+        if tags is None or tags.get(APP_TAG) == app or made.get("Cluster") == name:
+            return []
+        remedy = f'to use it as it is, name it: environments.{environment}.cluster = "{name}"; else delete it yourself'
+        return [Reason(f"cluster {name} {self._untagged}", remedy)]
+
+    @property
+    def _untagged(self) -> str:
+        return f"has no tag {APP_TAG} = {self.settings.app.name}: it was not made by onedigest"

@@ -18,7 +18,7 @@ from pipeline.adapters.stack import Stacks, Standing
 from pipeline.adapters.template_file import parsed
 from pipeline.config import Settings
 from pipeline.locations import Location, Share
-from pipeline.model.stack_plan import ResourceChange, StackPlan, losses
+from pipeline.model.stack_plan import ResourceChange, StackPlan, losses, rests
 from pipeline.model.template import resources_made
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, Say
@@ -130,6 +130,7 @@ class Provisioning:
             reasons += refused
         if not accept_loss:
             reasons += [loss.reason for loss in losses(step.plan for step in steps)]
+            reasons += rests(step.plan for step in steps)
         return SetupPlan(tuple(steps), tuple(dict.fromkeys(notes)), tuple(reasons))
 
     def apply(self, plan: SetupPlan) -> list[Made]:
@@ -207,8 +208,10 @@ class Provisioning:
                 )
                 return None, []
             made = resources_made(parsed(spec.request.template), spec.request.parameters)
-            why = f"it is {standing.status}, never whole: deleted first" if standing else ""
-            plan = StackPlan(spec.name, made, new=True, remade=standing is not None, why=why)
+            rest = standing is not None and standing.half_deleted
+            what = "half deleted: the rest of it is deleted first" if rest else "never whole: deleted first"
+            why = f"it is {standing.status}, {what}" if standing else ""
+            plan = StackPlan(spec.name, made, new=True, remade=standing is not None, why=why, rest=rest)
         else:
             changes, _ = self._changes(spec, standing)
             plan = StackPlan(spec.name, changes)

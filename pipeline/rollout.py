@@ -99,11 +99,16 @@ class Rollout:
         return replace(result, probe=probed)
 
     def undo(
-        self, done: RolloutResult, container: str, why: Reason, progress: Progress
+        self, done: RolloutResult, spec: DeploySpec, why: Reason, progress: Progress
     ) -> tuple[RolloutOutcome, Reason]:
-        """Puts back what ran before a rollout that had succeeded; see `pipeline.undo.undo`."""
+        """Puts back what ran before a rollout of `spec` that had succeeded; see `pipeline.undo.undo`.
+
+        What ran already and is the last good one on record is what ran before, whatever drains beside it.
+        """
         calls = Calls(self.service, self.targets, self.clock, self.policy, progress)
-        return undo(calls, done, container, why)
+        if done.already and spec.last_good and spec.last_good.task_definition == done.task_definition:
+            done = replace(done, previous=None)
+        return undo(calls, done, spec.container, why)
 
 
 @dataclass(slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pipeline.adapters import account_lookups
 from pipeline.adapters.clock import SystemClock
@@ -110,22 +111,19 @@ class Workers:
         text = f"{told.tasks} of {told.cpu} CPU units and {told.memory} MiB in {service.cluster}"
         yield Check(_NAME, State.OK, text)
         if self.staging.settings.cloud.provider == "aws":
-            yield from self._permissions(live.get("executionRoleArn", ""))
+            yield from self._permissions(
+                str(live.get("executionRoleArn", "")), _log_group(live, service.container)
+            )
 
-    def _permissions(self, role: str) -> Iterator[Check]:
-        aws = self.staging.cloud.aws
-        for action, resource in (
-            ("ecs:RegisterTaskDefinition", "*"),
-            ("ecs:RunTask", "*"),
-            ("ecs:StopTask", "*"),
-            ("logs:GetLogEvents", "*"),
-            *([("iam:PassRole", str(role))] if role else []),
-        ):
+    def _permissions(self, role: str, group: str) -> Iterator[Check]:
+        aws, service = self.staging.cloud.aws, self.staging.service
+        asked = calls_made(service.describe().arn, service.cluster, self.family, group)
+        passed = ("iam:PassRole", role, {"iam:PassedToService": "ecs-tasks.amazonaws.com"})
+        for action, resource, context in (*asked, *([passed] if role else [])):
             name = f"{_NAME}: {action}"
             try:
                 iam = aws.client("iam")
                 who = account_lookups.principal(iam, aws.who())
-                context = {"iam:PassedToService": "ecs-tasks.amazonaws.com"} if role == resource else {}
                 found = account_lookups.simulated(iam, who, action, resource, context)
             except PipelineError as error:
                 yield Check(name, State.SKIP, error.message)
@@ -134,3 +132,27 @@ class Workers:
                 yield Check(name, State.OK, "allowed")
             else:
                 yield Check(name, State.NG, "denied", f"allow {action} to {who}")
+
+
+def calls_made(
+    service: str, cluster: str, family: str, group: str
+) -> Sequence[tuple[str, str, Mapping[str, str]]]:
+    """What starting, ending and hearing the tasks takes: action, a resource it is done to, and IAM's context of it.
+
+    `service` is the ARN of the service beside which they run, `group` that of its lines by name.
+    """
+    head, partition, _, region, account, *_ = service.split(":")
+    there = f"{head}:{partition}:ecs:{region}:{account}"
+    lines = f"{head}:{partition}:logs:{region}:{account}:log-group:{group}:log-stream:any"
+    within = {"ecs:cluster": f"{there}:cluster/{cluster}"}
+    return (
+        ("ecs:RegisterTaskDefinition", f"{there}:task-definition/{family}:1", {}),
+        ("ecs:RunTask", f"{there}:task-definition/{family}:1", within),
+        ("ecs:StopTask", f"{there}:task/{cluster}/any", within),
+        ("logs:GetLogEvents", lines, {}),
+    )
+
+
+def _log_group(definition: Mapping[str, Any], container: str) -> str:
+    entry = next(one for one in definition["containerDefinitions"] if one["name"] == container)
+    return str(entry["logConfiguration"]["options"]["awslogs-group"])

@@ -192,7 +192,7 @@ class _Going:
 
         def back(part: Part, why: Reason, progress: Progress) -> Part:
             assert part.done is not None, "only what has succeeded is put back"
-            outcome, reason = ready.rollout.undo(part.done, ready.spec.container, why, progress)
+            outcome, reason = ready.rollout.undo(part.done, ready.spec, why, progress)
             return undone(outcome, reason, part)
 
         return Unit(go, back)

@@ -60,6 +60,11 @@ class Standing:
         """Whether it can only be deleted."""
         return self.status in NEVER_WHOLE
 
+    @property
+    def half_deleted(self) -> bool:
+        """Whether it was to be deleted, and something of it is still there."""
+        return self.status == "DELETE_FAILED"
+
 
 def template(name: str) -> str:
     """The text of a template: `environment`, `shared`, `baseline`, `autoscaling` (pipeline/templates/NAME.yaml)."""

@@ -37,7 +37,7 @@ class Options(TypedDict):
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Also replace or remove a repository, table, secret, log group or key.",
+    help="Also replace or remove a repository, table, secret, log group or key, and the rest of a half deleted stack.",
 )
 @click.option(
     "--print-iam", is_flag=True, help="Print the IAM policies for set-up, CI and promotion; touch nothing."

@@ -56,13 +56,17 @@ class ResourceChange:
 
 @dataclass(frozen=True, slots=True)
 class StackPlan:
-    """What would become of one stack. `new`: there is none of this name; `remade`: it is deleted first, `why` tells."""
+    """What would become of one stack. `new`: there is none of this name; `remade`: it is deleted first, `why` tells.
+
+    `rest`: what is deleted first is the rest of a stack that was whole once, be it data or tasks that still run.
+    """
 
     name: str
     changes: tuple[ResourceChange, ...]
     new: bool = False
     remade: bool = False
     why: str = ""
+    rest: bool = False
 
     @property
     def empty(self) -> bool:
@@ -113,6 +117,18 @@ def losses(plans: Iterable[StackPlan]) -> tuple[Loss, ...]:
         for plan in plans
         for change in plan.changes
         if change.lasting and change.action in _COSTLY
+    )
+
+
+def rests(plans: Iterable[StackPlan]) -> tuple[Reason, ...]:
+    """Why a stack whose deletion failed half-way is not simply deleted to its end and made anew."""
+    return tuple(
+        Reason(
+            f"stack {plan.name} is half deleted: what is left of it would go, lines of logs, secrets and tasks with it",
+            "finish its deletion with cleanup, or run this again with --accept-loss",
+        )
+        for plan in plans
+        if plan.rest
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.stack import Stacks, ensure_stack, template
-from pipeline.errors import StuckError
+from pipeline.errors import BusyError, StuckError
 from pipeline.model.inventory import Presence, left
 from pipeline.model.stack_plan import Action, ResourceChange
 from pipeline.provisioning import Step
@@ -368,6 +368,21 @@ def test_what_staging_shares_with_production_outlives_it(grounds: Grounds) -> No
     assert not plan.last
     assert plan.lost == ()
     assert left(after) == ()
+    assert {one.kind for one in grounds.there("prod")} >= {"repository", "table", "cluster"}
+
+
+def test_what_all_share_outlives_a_clean_up_during_which_another_environment_is_set_up(
+    grounds: Grounds,
+) -> None:
+    grounds.set_up("staging")
+    take = grounds.foundation().dismantling
+    plan = take.plan(["staging"], keep_images=False)
+    assert plan.last
+    grounds.set_up("prod")
+
+    with pytest.raises(BusyError, match="prod was set up since"):
+        take.apply(plan, keep_images=False)
+
     assert {one.kind for one in grounds.there("prod")} >= {"repository", "table", "cluster"}
 
 

@@ -15,8 +15,9 @@ from pipeline.errors import (
     UnavailableError,
 )
 from pipeline.model.rollout import RolloutPolicy
+from pipeline.model.service import Previous
 from pipeline.model.verdict import Reason
-from pipeline.rollout import Rollout, RolloutOutcome, RolloutResult
+from pipeline.rollout import DeploySpec, Rollout, RolloutOutcome, RolloutResult
 from tests.fakes.ecs import CONTAINER
 from tests.unit.test_rollout import BAD_IMAGES, NEW, OLD, OTHER, Scene, _interrupt
 
@@ -30,9 +31,11 @@ def after_a_release(scene: Scene) -> RolloutResult:
     return done
 
 
-def undo(scene: Scene, done: RolloutResult) -> tuple[RolloutOutcome, Reason]:
+def undo(
+    scene: Scene, done: RolloutResult, last_good: Previous | None = None
+) -> tuple[RolloutOutcome, Reason]:
     rollout = Rollout(scene.ecs, scene.ecs, scene.ecs, scene.clock, RolloutPolicy())
-    return rollout.undo(done, CONTAINER, WHY, scene.said)
+    return rollout.undo(done, DeploySpec(CONTAINER, last_good=last_good), WHY, scene.said)
 
 
 def test_what_ran_before_serves_again_by_its_own_definition() -> None:
@@ -64,6 +67,26 @@ def test_what_ran_already_before_the_release_is_left_and_not_scaled_to_zero() ->
     assert "ran here before the release already" in reason.text
     assert scene.ecs.updates == []
     assert scene.serves == {str(NEW)}
+
+
+def test_what_is_the_last_good_one_is_not_put_back_to_what_drains_beside_it() -> None:
+    scene = Scene()
+    draining = Previous(scene.ecs.current)
+    done = after_a_release(scene)
+    again = replace(done, already=True, previous=draining)
+    outcome, _ = undo(scene, again, Previous(done.task_definition))
+    assert outcome is RolloutOutcome.ROLLED_BACK
+    assert scene.ecs.updates == []
+    assert scene.serves == {str(NEW)}
+
+
+def test_what_an_earlier_run_began_is_put_back_to_the_last_good_one() -> None:
+    scene = Scene()
+    good = Previous(scene.ecs.current)
+    done = replace(after_a_release(scene), already=True, previous=good)
+    outcome, _ = undo(scene, done, good)
+    assert outcome is RolloutOutcome.ROLLED_BACK
+    assert scene.serves == {str(OLD)}
 
 
 def test_what_somebody_else_has_deployed_by_then_is_left() -> None:

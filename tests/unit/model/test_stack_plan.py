@@ -11,6 +11,7 @@ from pipeline.model.stack_plan import (
     StackPlan,
     changes_of,
     losses,
+    rests,
     unforeseen,
 )
 
@@ -182,3 +183,14 @@ def test_details_without_a_name_are_told_by_their_attribute() -> None:
     (change,) = changes_of([entry("Modify", "AWS::ECS::Cluster", "False", Details=told)])
 
     assert change.properties == ("Tags",)
+
+
+def test_the_rest_of_a_half_deleted_stack_is_not_deleted_unasked() -> None:
+    never_whole = StackPlan("shop-staging", (), new=True, remade=True)
+    half = StackPlan("shop-prod", (), new=True, remade=True, rest=True)
+
+    (found,) = rests([never_whole, half])
+
+    assert "shop-prod is half deleted" in found.text
+    assert "cleanup" in found.remedy
+    assert "--accept-loss" in found.remedy
