@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
 
 REQUIRE_REAL = os.environ.get("ONEDIGEST_REQUIRE_REAL") == "1"
+
+
+def pytest_configure() -> None:
+    # A shell's background job is started with SIGINT ignored, and Ctrl-C is what some tests are about.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
