@@ -172,6 +172,8 @@ def _provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
         "RepositoryName": NAME,
         "TableName": f"onedigest-{NAME}",
         "SigningAlias": f"onedigest-{NAME}",
+        "RepositoryRegion": endpoints.region,
+        "HomeRegion": endpoints.region,
         "ErrorAlarms": "no",
         "DatabaseSecret": "yes",
         "BootstrapImage": f"{endpoints.registry}/{NAME}:none",

@@ -41,6 +41,8 @@ def parameters(endpoints: Endpoints, environment: str) -> dict[str, str]:
         "RepositoryName": APP,
         "TableName": f"onedigest-{APP}",
         "SigningAlias": f"onedigest-{APP}",
+        "RepositoryRegion": endpoints.region,
+        "HomeRegion": endpoints.region,
         "ErrorAlarms": "no",
         "DatabaseSecret": "yes",
         "BootstrapImage": f"{endpoints.registry}/{APP}:none",
