@@ -64,16 +64,25 @@ class Services:
         return len(every)
 
     def _tasks(self, cluster: str, service: str = "") -> list[str]:
-        """Tasks that run or are on their way: a service that scales to nothing has its tasks DEPROVISIONING a while."""
+        """Tasks that run, or are told to stop and have not yet: they hold their address and their image till then."""
         named = {"serviceName": service} if service else {}
+        listed = [arn for status in ("RUNNING", "STOPPED") for arn in self._listed(cluster, status, named)]
         found: list[str] = []
+        for arns in _portions(listed, _AT_ONCE):
+            with aws_errors(f"ecs:DescribeTasks {cluster}"):
+                told = self._ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
+            found += [str(task["taskArn"]) for task in told if task.get("lastStatus") != "STOPPED"]
+        return found
+
+    def _listed(self, cluster: str, status: str, named: Mapping[str, str]) -> list[str]:
         with aws_errors(f"ecs:ListTasks {cluster}"):
             try:
-                for page in self._ecs.get_paginator("list_tasks").paginate(cluster=cluster, **named):
-                    found += page["taskArns"]
+                pages = self._ecs.get_paginator("list_tasks").paginate(
+                    cluster=cluster, desiredStatus=status, **named
+                )
+                return [str(arn) for page in pages for arn in page["taskArns"]]
             except self._ecs.exceptions.ClusterNotFoundException:
                 return []
-        return found
 
     def _revisions(self, family: str, status: str) -> list[str]:
         with aws_errors(f"ecs:ListTaskDefinitions {family}"):

@@ -273,7 +273,8 @@ _DEFINITION_CALLS = (
 _LOOK = (
     *("autoscaling:Describe*", "application-autoscaling:Describe*", "cloudwatch:DescribeAlarms"),
     *("cloudformation:DescribeStacks", "dynamodb:ListTables", "ec2:Describe*", "ecr:DescribeRepositories"),
-    *("ecs:DescribeCapacityProviders", "ecs:ListClusters", "ecs:ListServices", "ecs:ListTasks"),
+    *("ecs:DescribeCapacityProviders", "ecs:DescribeTasks", "ecs:ListClusters", "ecs:ListServices"),
+    "ecs:ListTasks",
     "elasticloadbalancing:Describe*",
     *("iam:ListRoles", "kms:DescribeKey", "kms:ListAliases", "kms:ListKeys", "kms:ListResourceTags"),
     *("logs:DescribeLogGroups", "secretsmanager:ListSecrets", "tag:GetResources"),
