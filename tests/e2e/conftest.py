@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,14 +136,27 @@ def copy_of_this(target: Path) -> Copy:
     return Copy(target)
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
-    """One copy, one local cloud, for all of these tests; each leaves the files as it found them."""
-    copy = copy_of_this(tmp_path_factory.mktemp("project"))
+@contextmanager
+def opened(target: Path) -> Iterator[Copy]:
+    """A copy with a local cloud of its own, which goes with it."""
+    copy = copy_of_this(target)
     try:
         yield copy
     finally:
         copy.pipeline("local", "reset", "--yes")
+
+
+def put_back(project: Copy) -> None:
+    """The files as they were; what was recorded and rolled out meanwhile stays."""
+    subprocess.run(["git", "-C", str(project.root), "checkout", "-q", "."], check=True)
+    subprocess.run(["git", "-C", str(project.root), "clean", "-qfd"], check=True)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """One copy, one local cloud, for all of these tests; each leaves the files as it found them."""
+    with opened(tmp_path_factory.mktemp("project")) as copy:
+        yield copy
 
 
 @pytest.fixture(scope="session")
@@ -156,8 +170,7 @@ def changed(project: Copy, released: Done) -> Iterator[Copy]:
     """The copy after a good release, put back as it was afterwards."""
     assert released.code == 0, released.said
     yield project
-    subprocess.run(["git", "-C", str(project.root), "checkout", "-q", "."], check=True)
-    subprocess.run(["git", "-C", str(project.root), "clean", "-qfd"], check=True)
+    put_back(project)
 
 
 def kill(process: subprocess.Popen[str]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Copy, Done, kill, wait_for
+from tests.e2e.conftest import Copy, Done, kill, opened, put_back, wait_for
 
 VETS = "    return await clinic.vets()"
 COMPARED = {
@@ -20,12 +20,27 @@ COMPARED = {
 """What both sides answer on a busy machine differs by more than on a quiet one."""
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """A copy for this file alone: what production runs decides here, and a variable once told stays in a service."""
+    with opened(tmp_path_factory.mktemp("compared")) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def first(alone: Copy) -> Done:
+    """The first release, which every test here is compared with."""
+    return alone.pipeline("--json", "run")
+
+
 @pytest.fixture
-def compared(changed: Copy) -> Copy:
+def compared(alone: Copy, first: Done) -> Iterator[Copy]:
+    assert first.code == 0, first.said
     for old, new in COMPARED.items():
-        changed.change("pipeline.toml", old, new)
-    changed.change("loadtests/locustfile.py", "@task(4)\n    def list_vets", "@task(20)\n    def list_vets")
-    return changed
+        alone.change("pipeline.toml", old, new)
+    alone.change("loadtests/locustfile.py", "@task(4)\n    def list_vets", "@task(20)\n    def list_vets")
+    yield alone
+    put_back(alone)
 
 
 def beside(project: Copy) -> Any:
@@ -40,13 +55,13 @@ def comparison(done: Done) -> Mapping[str, Any]:
 
 
 def test_a_release_as_good_as_productions_passes_although_a_run_before_it_was_killed(
-    compared: Copy, released: Done
+    compared: Copy, first: Done
 ) -> None:
     compared.change("app/__init__.py", '"""', '# as good\n"""', count=1)
     process = compared.start("run", "--until", "staging")
     wait_for("starting the load on both sides", process)
     kill(process)
-    production = released.answer["digest"]
+    production = first.answer["digest"]
     assert beside(compared)["digests"] == [production]
     assert production in compared.pipeline("doctor").said, "it says what was left beside staging"
 
@@ -61,7 +76,7 @@ def test_a_release_as_good_as_productions_passes_although_a_run_before_it_was_ki
 
 
 def test_an_endpoint_slower_than_productions_is_refused_by_its_name_whatever_the_limits_say(
-    compared: Copy, released: Done
+    compared: Copy, first: Done
 ) -> None:
     compared.change("app/api.py", VETS, "    await __import__('asyncio').sleep(0.04)\n" + VETS)
     refused = compared.pipeline("--json", "run")
@@ -70,13 +85,11 @@ def test_an_endpoint_slower_than_productions_is_refused_by_its_name_whatever_the
     assert "p50 of GET /api/vets is" in refused.said
     rows = {row["name"]: row["outcome"] for row in comparison(refused)["endpoints"]}
     assert rows["GET /api/vets"] == "refused"
-    assert compared.serves("prod") == released.answer["digest"]
+    assert compared.serves("prod") == first.answer["digest"]
     assert beside(compared) is None
 
 
-def test_a_baseline_that_does_not_start_decides_nothing_and_is_explained(
-    compared: Copy, released: Done
-) -> None:
+def test_a_baseline_that_does_not_start_decides_nothing_and_is_explained(compared: Copy, first: Done) -> None:
     """The old version ends at a variable that only the new one understands."""
     level = 'level = environment.get("LOG_LEVEL", "INFO").upper()'
     compared.change("app/settings.py", level, 'level = "INFO"')
