@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.adapters.aws_errors import aws_errors
-from pipeline.adapters.owned import log_group_tags, repository_tags, secret_names, table_tags
+from pipeline.adapters.owned import log_group_tags, repository_tags, secret_names, table_tags, tags_of
 from pipeline.errors import PipelineError
 from pipeline.model.inventory import Found, Presence
 
@@ -74,7 +74,7 @@ class Inventory:
 
     def _stacks(self) -> Iterable[Found]:
         for stack in _pages(self.client("cloudformation"), "describe_stacks", "Stacks"):
-            tags = _tags(stack.get("Tags"))
+            tags = tags_of(stack.get("Tags"))
             if tags.get(APP) == self.app and stack["StackStatus"] != "DELETE_COMPLETE":
                 why = stack["StackStatus"]
                 yield Found("stack", stack["StackName"], tags.get(ENVIRONMENT, ""), why=why)
@@ -84,7 +84,7 @@ class Inventory:
         wanted = {names.cluster: names.environment for names in self.environments}
         for cluster in _clusters(ecs, list(wanted)):
             name = str(cluster["clusterName"])
-            if _tags(cluster.get("tags")).get(APP) != self.app:
+            if tags_of(cluster.get("tags")).get(APP) != self.app:
                 continue
             yield Found("cluster", name, wanted[name])
             for arn in _pages(ecs, "list_services", "serviceArns", cluster=name):
@@ -128,7 +128,7 @@ class Inventory:
         for start in range(0, len(mine), _TAGS_OF):
             told = elbv2.describe_tags(ResourceArns=mine[start : start + _TAGS_OF])["TagDescriptions"]
             for one in told:
-                tags = _tags(one["Tags"])
+                tags = tags_of(one["Tags"])
                 if tags.get(APP) == self.app:
                     yield Found(*arns[one["ResourceArn"]], tags.get(ENVIRONMENT, ""))
 
@@ -139,7 +139,7 @@ class Inventory:
         for operation, key, identity, kind in _NETWORK:
             for one in _pages(ec2, operation, key, Filters=mine):
                 vpcs += [one[identity]] if kind == "network" else []
-                yield Found(kind, str(one[identity]), _tags(one.get("Tags")).get(ENVIRONMENT, ""))
+                yield Found(kind, str(one[identity]), tags_of(one.get("Tags")).get(ENVIRONMENT, ""))
         if vpcs:
             inside = [{"Name": "vpc-id", "Values": vpcs}]
             for one in _pages(ec2, "describe_network_interfaces", "NetworkInterfaces", Filters=inside):
@@ -150,14 +150,14 @@ class Inventory:
             for one in reservation["Instances"]:
                 if one["State"]["Name"] not in ("terminated", "shutting-down"):
                     yield Found(
-                        "instance", str(one["InstanceId"]), _tags(one.get("Tags")).get(ENVIRONMENT, "")
+                        "instance", str(one["InstanceId"]), tags_of(one.get("Tags")).get(ENVIRONMENT, "")
                     )
 
     def _groups(self) -> Iterable[Found]:
         mine = [{"Name": f"tag:{APP}", "Values": [self.app]}]
         client = self.client("autoscaling")
         for one in _pages(client, "describe_auto_scaling_groups", "AutoScalingGroups", Filters=mine):
-            tags = _tags(one.get("Tags"))
+            tags = tags_of(one.get("Tags"))
             if tags.get(APP) == self.app:
                 yield Found("auto scaling group", str(one["AutoScalingGroupName"]), tags.get(ENVIRONMENT, ""))
 
@@ -183,7 +183,7 @@ class Inventory:
         for role in _pages(iam, "list_roles", "Roles"):
             name = str(role["RoleName"])
             if name.startswith(prefix):
-                tags = _tags(iam.list_role_tags(RoleName=name)["Tags"])
+                tags = tags_of(iam.list_role_tags(RoleName=name)["Tags"])
                 if tags.get(APP) == self.app and tags.get(REGION, self.region) == self.region:
                     yield Found("role", name, tags.get(ENVIRONMENT, ""))
 
@@ -221,7 +221,7 @@ class Inventory:
             elif service in ("dynamodb", "ecr"):
                 yield from self._renamed(service, arn)
             elif service not in _LISTED_HERE:
-                yield Found("resource", arn, _tags(one["Tags"]).get(ENVIRONMENT, ""))
+                yield Found("resource", arn, tags_of(one["Tags"]).get(ENVIRONMENT, ""))
 
     def _renamed(self, service: str, arn: str) -> Iterable[Found]:
         """A table or repository that is there under another name than pipeline.toml has now."""
@@ -287,8 +287,3 @@ def _clusters(ecs: Any, names: Sequence[str]) -> list[Any]:
 def _pages(client: Any, operation: str, key: str, **asked: Any) -> Iterator[Any]:
     for page in client.get_paginator(operation).paginate(**asked):
         yield from page.get(key) or ()
-
-
-def _tags(listed: Iterable[Any] | None) -> dict[str, str]:
-    pairs = ((tag.get("Key", tag.get("key")), tag.get("Value", tag.get("value"))) for tag in listed or ())
-    return {str(key): str(value) for key, value in pairs}

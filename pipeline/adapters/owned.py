@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,12 @@ class LiveService:
     tasks: int
 
 
+def tags_of(listed: Iterable[Any] | None) -> dict[str, str]:
+    """Tags as AWS lists them, `Key` and `Value` or in lower case; None, as where there is no list, is no tag."""
+    pairs = ((tag.get("Key", tag.get("key")), tag.get("Value", tag.get("value"))) for tag in listed or ())
+    return {str(key): str(value) for key, value in pairs}
+
+
 def repository_tags(ecr: Any, name: str) -> Tags | None:
     """The tags of a repository in ECR."""
     with aws_errors(f"ecr:DescribeRepositories {name}"):
@@ -27,7 +33,7 @@ def repository_tags(ecr: Any, name: str) -> Tags | None:
             found = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
         except ecr.exceptions.RepositoryNotFoundException:
             return None
-        return _tags(ecr.list_tags_for_resource(resourceArn=found["repositoryArn"])["tags"])
+        return tags_of(ecr.list_tags_for_resource(resourceArn=found["repositoryArn"])["tags"])
 
 
 def table_tags(dynamodb: Any, name: str) -> Tags | None:
@@ -39,14 +45,14 @@ def table_tags(dynamodb: Any, name: str) -> Tags | None:
             return None
         if found.get("TableStatus") == "DELETING":
             return None
-        return _tags(dynamodb.list_tags_of_resource(ResourceArn=found["TableArn"])["Tags"])
+        return tags_of(dynamodb.list_tags_of_resource(ResourceArn=found["TableArn"])["Tags"])
 
 
 def secret_tags(secrets: Any, name: str) -> Tags | None:
     """The tags of a secret in Secrets Manager."""
     with aws_errors(f"secretsmanager:DescribeSecret {name}"):
         try:
-            return _tags(secrets.describe_secret(SecretId=name).get("Tags") or ())
+            return tags_of(secrets.describe_secret(SecretId=name).get("Tags"))
         except secrets.exceptions.ResourceNotFoundException:
             return None
 
@@ -56,13 +62,13 @@ def cluster_tags(ecs: Any, name: str) -> Tags | None:
     with aws_errors(f"ecs:DescribeClusters {name}"):
         found = ecs.describe_clusters(clusters=[name], include=["TAGS"])["clusters"]
     live = next((one for one in found if one.get("status") != "INACTIVE"), None)
-    return None if live is None else _tags(live.get("tags") or ())
+    return None if live is None else tags_of(live.get("tags"))
 
 
 def definition_tags(ecs: Any, arn: str) -> Tags:
     """The tags of a task definition's revision."""
     with aws_errors(f"ecs:DescribeTaskDefinition {arn}"):
-        return _tags(ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"]).get("tags") or ())
+        return tags_of(ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"]).get("tags"))
 
 
 def log_group_tags(logs: Any, arn: str) -> Tags:
@@ -85,15 +91,10 @@ def live_service(ecs: Any, cluster: str, service: str) -> LiveService | None:
     return LiveService(str(live["taskDefinition"]), int(live["desiredCount"]), tasks)
 
 
-def _tags(listed: Any) -> Tags:
-    pairs = ((tag.get("Key", tag.get("key")), tag.get("Value", tag.get("value"))) for tag in listed)
-    return {str(key): str(value) for key, value in pairs}
-
-
 def secret_names(secrets: Any, prefix: str) -> Iterator[tuple[str, Tags]]:
     """The secrets whose names begin so, with their tags; those that are being deleted are left out."""
     with aws_errors(f"secretsmanager:ListSecrets {prefix}"):
         for page in secrets.get_paginator("list_secrets").paginate():
             for one in page["SecretList"]:
                 if str(one["Name"]).startswith(prefix) and not one.get("DeletedDate"):
-                    yield str(one["Name"]), _tags(one.get("Tags") or ())
+                    yield str(one["Name"]), tags_of(one.get("Tags"))
