@@ -18,7 +18,7 @@ from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.elb import ElbTargets
-from pipeline.adapters.stack import StackRequest, ensure_stack, environment_template
+from pipeline.adapters.stack import StackRequest, Stacks, template
 from pipeline.local.base_images import BaseImages
 from pipeline.local.cloud import Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.model.digest import Digest, ImageRef
@@ -182,5 +182,5 @@ def _provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
         "StopTimeout": "5",
         "DatabaseUrl": endpoints.database_urls[environment.name],
     }
-    request = StackRequest(f"onedigest-{NAME}-{environment.name}", environment_template(), parameters)
-    ensure_stack(_aws(endpoints).client("cloudformation"), request, SystemClock())
+    request = StackRequest(f"onedigest-{NAME}-{environment.name}", template("environment"), parameters)
+    Stacks(_aws(endpoints).client("cloudformation"), SystemClock()).ensure(request)

@@ -22,6 +22,7 @@ from pipeline.adapters.change_set import (
     overtaken,
     state_of,
 )
+from pipeline.adapters.owned import tags_of
 from pipeline.errors import BusyError, PipelineError, StuckError, UnavailableError
 from pipeline.model.stack_plan import ResourceChange, StackPlan, unforeseen
 from pipeline.ports import Clock, Say
@@ -69,11 +70,6 @@ class Standing:
 def template(name: str) -> str:
     """The text of a template: `environment`, `shared`, `baseline`, `autoscaling` (pipeline/templates/NAME.yaml)."""
     return (TEMPLATES / f"{name}.yaml").read_text("utf-8")
-
-
-def environment_template() -> str:
-    """The template of one environment (pipeline/templates/environment.yaml)."""
-    return template("environment")
 
 
 class Stacks:
@@ -173,7 +169,7 @@ class Stacks:
 
     def _cleared(self, stack: Mapping[str, Any]) -> None:
         name = str(stack["StackName"])
-        if "onedigest:app" not in _tags(stack):
+        if "onedigest:app" not in tags_of(stack.get("Tags")):
             raise StuckError(
                 f"stack {name} is {stack['StackStatus']}, and has no tag onedigest:app: it was not made by onedigest",
                 hint=f"delete it yourself, if it may go: aws cloudformation delete-stack --stack-name {name}",
@@ -193,11 +189,6 @@ class Stacks:
             )
 
 
-def ensure_stack(client: Any, request: StackRequest, clock: Clock, *, timeout: float = 900.0) -> Stack:
-    """`Stacks.ensure` for one stack, without a word."""
-    return Stacks(client, clock, timeout=timeout).ensure(request)
-
-
 def stack_outputs(client: Any, name: str) -> Mapping[str, str] | None:
     """The outputs of a stack that stands; None when there is no such stack, or it is not whole.
 
@@ -215,12 +206,12 @@ def stack_outputs(client: Any, name: str) -> Mapping[str, str] | None:
 def _standing(stack: Mapping[str, Any]) -> Standing:
     parameters = {p["ParameterKey"]: str(p.get("ParameterValue", "")) for p in stack.get("Parameters", [])}
     return Standing(
-        str(stack["StackName"]), str(stack["StackStatus"]), _tags(stack), parameters, _outputs(stack)
+        str(stack["StackName"]),
+        str(stack["StackStatus"]),
+        tags_of(stack.get("Tags")),
+        parameters,
+        _outputs(stack),
     )
-
-
-def _tags(stack: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
 
 
 def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.stack import StackRequest, ensure_stack, environment_template
+from pipeline.adapters.stack import StackRequest, Stacks, template
 from pipeline.local.base_images import BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec, cloud_id
 from pipeline.model.digest import ImageRef
@@ -64,8 +64,8 @@ def aws(endpoints: Endpoints) -> Aws:
 def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
     """The environment's stack, from the product's own template."""
     name = f"{APP}-{environment.name}"
-    request = StackRequest(name, environment_template(), parameters(endpoints, environment.name))
-    ensure_stack(aws(endpoints).client("cloudformation"), request, SystemClock())
+    request = StackRequest(name, template("environment"), parameters(endpoints, environment.name))
+    Stacks(aws(endpoints).client("cloudformation"), SystemClock()).ensure(request)
 
 
 def at_rest(deployments: Sequence[Mapping[str, Any]]) -> bool:

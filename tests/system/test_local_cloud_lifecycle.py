@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.stack import StackRequest, ensure_stack, environment_template, stack_outputs
+from pipeline.adapters.stack import StackRequest, Stacks, stack_outputs, template
 from pipeline.errors import StuckError, UnavailableError
 from pipeline.local.base_images import BaseImages
 from pipeline.local.cloud import LocalCloud, LocalEnvironment, LocalSpec, cloud_id
@@ -185,7 +185,9 @@ def test_a_stack_that_stands_is_found_unchanged(local_cloud: CloudInHand) -> Non
     client = local_cloud.client("cloudformation")
     wanted = parameters(local_cloud.endpoints, "prod")
 
-    result = ensure_stack(client, StackRequest(f"{APP}-prod", environment_template(), wanted), SystemClock())
+    result = Stacks(client, SystemClock()).ensure(
+        StackRequest(f"{APP}-prod", template("environment"), wanted)
+    )
 
     assert not result.changed
     assert result.outputs["ClusterName"] == f"{APP}-prod"
@@ -202,7 +204,9 @@ def test_a_changed_stack_leaves_the_running_revision_alone(local_cloud: CloudInH
         "RunningDefinition": before,
     }
 
-    result = ensure_stack(client, StackRequest(f"{APP}-prod", environment_template(), wanted), SystemClock())
+    result = Stacks(client, SystemClock()).ensure(
+        StackRequest(f"{APP}-prod", template("environment"), wanted)
+    )
 
     service = local_cloud.service("prod")
     assert result.changed
@@ -219,7 +223,7 @@ def test_a_template_the_cloud_cannot_make_is_refused_with_the_resource(local_clo
     )
 
     with pytest.raises(StuckError, match="ScalableTarget"):
-        ensure_stack(client, StackRequest("odd", template, {}), SystemClock())
+        Stacks(client, SystemClock()).ensure(StackRequest("odd", template, {}))
 
     assert stack_outputs(client, "odd") is None
 

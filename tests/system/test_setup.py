@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.stack import Stacks, ensure_stack, template
+from pipeline.adapters.stack import Stacks, template
 from pipeline.errors import BusyError, StuckError
 from pipeline.model.inventory import Presence, left
 from pipeline.model.stack_plan import Action, ResourceChange
@@ -242,7 +242,7 @@ def test_a_stack_that_was_never_whole_is_made_anew(grounds: Grounds) -> None:
     client = grounds.client("cloudformation")
     request = StackRequest("onedigest-shop-prod", "Resources:\n" + ODD, {}, {"onedigest:app": "shop"})
     with pytest.raises(StuckError, match="ROLLBACK_COMPLETE"):
-        ensure_stack(client, request, SystemClock())
+        Stacks(client, SystemClock()).ensure(request)
 
     plan = grounds.plan("prod")
 
@@ -257,7 +257,7 @@ def test_a_stack_that_was_never_whole_is_made_anew(grounds: Grounds) -> None:
 def test_what_somebody_else_made_is_neither_changed_nor_deleted(grounds: Grounds) -> None:
     client = grounds.client("cloudformation")
     foreign = "Resources:\n  Topic:\n    Type: AWS::SNS::Topic\n"
-    ensure_stack(client, StackRequest("onedigest-shop-prod", foreign, {}), SystemClock())
+    Stacks(client, SystemClock()).ensure(StackRequest("onedigest-shop-prod", foreign, {}))
     try:
         made = grounds.plan("prod").reasons
         deleted = grounds.foundation().dismantling.plan(["prod"], keep_images=False).reasons
@@ -404,4 +404,4 @@ def test_the_emulator_knows_no_autoscaling_types(port: int) -> None:
     told = {**dict.fromkeys(names, "shop"), "MinTasks": "1", "MaxTasks": "2"}
     request = StackRequest("scaling", template("autoscaling"), told)
     with pytest.raises(StuckError, match="Unrecognized resource types"):
-        ensure_stack(Grounds(port).client("cloudformation"), request, SystemClock())
+        Stacks(Grounds(port).client("cloudformation"), SystemClock()).ensure(request)

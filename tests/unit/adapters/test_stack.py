@@ -12,8 +12,6 @@ from botocore.stub import ANY, Stubber
 from pipeline.adapters.stack import (
     StackRequest,
     Stacks,
-    ensure_stack,
-    environment_template,
     first_failure,
     stack_outputs,
     template,
@@ -106,7 +104,7 @@ def test_a_stack_that_is_not_there_is_created_and_its_outputs_come_back(client: 
         stack("CREATE_COMPLETE", Outputs=[{"OutputKey": "ClusterName", "OutputValue": "c"}]),
     )
 
-    result = ensure_stack(client, REQUEST, FakeClock())
+    result = Stacks(client, FakeClock()).ensure(REQUEST)
 
     assert result.changed
     assert result.outputs == {"ClusterName": "c"}
@@ -126,7 +124,7 @@ def test_a_stack_without_changes_is_left_alone(client: Any, api: Stubber, reason
     propose(api, "UPDATE", "FAILED", reason, changes=False)
     api.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
 
-    result = ensure_stack(client, REQUEST, FakeClock())
+    result = Stacks(client, FakeClock()).ensure(REQUEST)
 
     assert not result.changed
     assert result.outputs == {"A": "1"}
@@ -146,7 +144,7 @@ def test_a_failed_update_names_the_first_resource_that_failed_and_not_those_canc
     api.add_response("describe_stack_events", {"StackEvents": events})
 
     with pytest.raises(StuckError) as caught:
-        ensure_stack(client, REQUEST, FakeClock())
+        Stacks(client, FakeClock()).ensure(REQUEST)
 
     assert "Service (AWS::ECS::Service): role cannot be assumed" in caught.value.message
     assert "previous state is back" in caught.value.hint
@@ -156,7 +154,7 @@ def test_what_was_never_whole_and_is_not_ours_is_left_to_its_owner(client: Any, 
     api.add_response("describe_stacks", stack("ROLLBACK_COMPLETE"))
 
     with pytest.raises(StuckError) as caught:
-        ensure_stack(client, REQUEST, FakeClock())
+        Stacks(client, FakeClock()).ensure(REQUEST)
 
     assert "no tag onedigest:app" in caught.value.message
     assert "delete-stack --stack-name shop-prod" in caught.value.hint
@@ -185,7 +183,7 @@ def test_a_stack_whose_update_could_not_be_put_back_needs_a_person(client: Any, 
     api.add_response("describe_stack_events", {"StackEvents": [event("Role", "UPDATE_FAILED", "denied")]})
 
     with pytest.raises(StuckError) as caught:
-        ensure_stack(client, REQUEST, FakeClock())
+        Stacks(client, FakeClock()).ensure(REQUEST)
 
     assert "continue-update-rollback --stack-name shop-prod" in caught.value.hint
     assert caught.value.exit_code == 6
@@ -222,7 +220,7 @@ def test_a_change_set_that_fails_for_a_reason_is_an_error_and_is_removed(client:
     api.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
 
     with pytest.raises(StuckError, match="Parameter App is invalid"):
-        ensure_stack(client, REQUEST, FakeClock())
+        Stacks(client, FakeClock()).ensure(REQUEST)
 
 
 def test_a_stack_that_does_not_come_to_rest_in_time_is_unavailable_not_failed(
@@ -232,7 +230,7 @@ def test_a_stack_that_does_not_come_to_rest_in_time_is_unavailable_not_failed(
     api.add_response("describe_stacks", stack("UPDATE_IN_PROGRESS"))
 
     with pytest.raises(UnavailableError, match="time was up"):
-        ensure_stack(client, REQUEST, FakeClock(), timeout=0.3)
+        Stacks(client, FakeClock(), timeout=0.3).ensure(REQUEST)
 
 
 def test_a_refused_credential_is_unavailable(client: Any, api: Stubber) -> None:
@@ -241,7 +239,7 @@ def test_a_refused_credential_is_unavailable(client: Any, api: Stubber) -> None:
     )
 
     with pytest.raises(UnavailableError, match="token is expired"):
-        ensure_stack(client, REQUEST, FakeClock())
+        Stacks(client, FakeClock()).ensure(REQUEST)
 
 
 def test_a_refused_template_is_told_as_such(client: Any, api: Stubber) -> None:
@@ -251,7 +249,7 @@ def test_a_refused_template_is_told_as_such(client: Any, api: Stubber) -> None:
     )
 
     with pytest.raises(StuckError, match="Template format error"):
-        ensure_stack(client, REQUEST, FakeClock())
+        Stacks(client, FakeClock()).ensure(REQUEST)
 
 
 def test_outputs_of_a_stack_that_is_not_there_are_none(client: Any, api: Stubber) -> None:
@@ -277,7 +275,7 @@ def test_parameters_do_not_show_when_a_request_is_printed() -> None:
 
 
 def test_the_secret_is_a_parameter_that_cloudformation_does_not_echo() -> None:
-    text = environment_template()
+    text = template("environment")
     parameter = text.split("  DatabaseUrl:\n", 1)[1].split("\n  VpcCidr:", 1)[0]
 
     assert "NoEcho: true" in parameter
