@@ -7,17 +7,15 @@ takes two releases of so many services through all stages; the second is the one
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.project import APP, Told, make_project, remove_images
+from tests.chaos.project import Told, opened_project
 from tests.e2e.conftest import ANY_ORDER, Copy, Done
 
 ONE = ""
@@ -32,7 +30,7 @@ def main(rounds: int, services: int) -> int:
 def regions(rounds: int) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="onedigest-bench-") as folder,
-        project(Path(folder) / "p") as copy,
+        opened_project(Path(folder) / "p") as copy,
     ):
         digests = [released(copy, variant) for variant in ("one", "two")]
         single = _promoted(copy, digests, ONE, rounds)
@@ -52,7 +50,7 @@ def together(services: int) -> int:
     for count in (1, services):
         with (
             tempfile.TemporaryDirectory(prefix="onedigest-bench-") as folder,
-            project(Path(folder) / "p") as copy,
+            opened_project(Path(folder) / "p") as copy,
         ):
             for variant in ("one", "two"):
                 names = [f"s{number}" for number in range(count)] if count > 1 else []
@@ -72,19 +70,6 @@ def _toml(variant: str, names: Sequence[str]) -> str:
     toml = Told(variant, bake="2s").toml.replace("desired = 2", "desired = 1")
     tables = "".join(f'[services.{name}]\nenvironment = {{ ROLE = "{name}" }}\n' for name in names)
     return toml.replace("[integration]\n", f"{tables}\n[integration]\n")
-
-
-@contextmanager
-def project(folder: Path) -> Iterator[Copy]:
-    """A tiny project with a cloud of its own, which is taken down again."""
-    copy = make_project(folder)
-    try:
-        yield copy
-    finally:
-        ports = folder / ".pipeline" / "local" / "ports.json"
-        registry = json.loads(ports.read_text())["registry"] if ports.is_file() else 0
-        copy.pipeline("local", "reset", "--yes")
-        remove_images(f"localhost:{registry}/{APP}")
 
 
 def tell(copy: Copy, variant: str, regions: str) -> None:

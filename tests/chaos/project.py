@@ -364,11 +364,23 @@ def foreign_program() -> bytes:
 
 
 @contextmanager
+def opened_project(folder: Path) -> Iterator[Copy]:
+    """The project in `folder`; afterwards its cloud and the images that were built for it are gone."""
+    copy = make_project(folder)
+    try:
+        yield copy
+    finally:
+        ports = folder / ".pipeline" / "local" / "ports.json"
+        registry = json.loads(ports.read_text()).get("registry", 0) if ports.is_file() else 0
+        copy.pipeline("local", "reset", "--yes")
+        remove_images(f"localhost:{registry}/{APP}")
+
+
+@contextmanager
 def open_mayhem(folder: Path) -> Iterator[Mayhem]:
     """Starts the cloud, puts the proxy before it, releases `one` to production; takes all of it down again."""
-    copy = make_project(folder)
     state = folder / ".pipeline" / "local"
-    try:
+    with opened_project(folder) as copy:
         up = copy.pipeline("--json", "local", "up")
         assert up.code == 0, up.said
         direct = int(json.loads((state / "ports.json").read_text())["aws"])
@@ -380,10 +392,6 @@ def open_mayhem(folder: Path) -> Iterator[Mayhem]:
             mayhem.digests["one"] = str(first.answer["digest"])
             yield mayhem
             redirect(state, direct)
-    finally:
-        registry = json.loads((state / "ports.json").read_text()).get("registry", 0)
-        copy.pipeline("local", "reset", "--yes")
-        remove_images(f"localhost:{registry}/{APP}")
 
 
 def redirect(state: Path, port: int) -> None:

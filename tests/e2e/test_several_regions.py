@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.chaos.project import APP, Told, make_project, remove_images
+from tests.chaos.project import Told, opened_project
 from tests.e2e.conftest import ANY_ORDER, Copy, Done, kill, wait_for
 
 HOME, EAST, WEST = "eu-central-1", "us-east-1", "us-west-2"
@@ -73,9 +71,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    copy = make_project(tmp_path_factory.mktemp("regions") / "project")
-    state = copy.root / ".pipeline" / "local"
-    try:
+    with opened_project(tmp_path_factory.mktemp("regions") / "project") as copy:
         world = World(copy)
         world.tell("one", regions="")
         first = copy.pipeline("--json", "run")
@@ -85,10 +81,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.tell("one")
         world.urls = copy.pipeline("--json", "local", "up").answer["environments"]
         yield world
-    finally:
-        registry = json.loads(Path(state / "ports.json").read_text()).get("registry", 0)
-        copy.pipeline("local", "reset", "--yes")
-        remove_images(f"localhost:{registry}/{APP}")
 
 
 def test_a_cloud_of_one_region_is_taken_over_and_the_others_get_the_digest(world: World) -> None:

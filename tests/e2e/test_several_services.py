@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 import requests
 
-from tests.chaos.project import APP, Told, make_project, remove_images
+from tests.chaos.project import Told, opened_project
 from tests.e2e.conftest import ANY_ORDER, Copy, Done
 
 SERVICES = """\
@@ -66,17 +64,11 @@ def images(done: Done) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    copy = make_project(tmp_path_factory.mktemp("services") / "project")
-    state = copy.root / ".pipeline" / "local"
-    try:
+    with opened_project(tmp_path_factory.mktemp("services") / "project") as copy:
         world = World(copy)
         world.tell("one")
         world.urls = copy.pipeline("--json", "local", "up").answer["environments"]
         yield world
-    finally:
-        registry = json.loads(Path(state / "ports.json").read_text()).get("registry", 0)
-        copy.pipeline("local", "reset", "--yes")
-        remove_images(f"localhost:{registry}/{APP}")
 
 
 @pytest.fixture(scope="module")
