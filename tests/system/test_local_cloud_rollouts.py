@@ -197,7 +197,8 @@ def test_a_one_off_task_has_secret_user_and_read_only_root_and_no_credentials(
     local_cloud: CloudInHand,
 ) -> None:
     script = (
-        "import os; print(os.environ['DATABASE_URL']); print(os.getuid());"
+        # One stream: an engine reads a container's two in no order.
+        "import os, sys; sys.stderr = sys.stdout; print(os.environ['DATABASE_URL']); print(os.getuid());"
         "print(sorted(k for k in os.environ if k.startswith(('AWS_', 'ECS_')))); open('/written', 'w')"
     )
     arn = local_cloud.register(
