@@ -74,11 +74,6 @@ class StackPlan:
         return not self.changes and not self.new
 
     @property
-    def touched(self) -> frozenset[str]:
-        """The logical names of what changes."""
-        return frozenset(change.logical for change in self.changes)
-
-    @property
     def lines(self) -> tuple[str, ...]:
         """What would be done, as people read it; what is new is counted by its kind."""
         if self.empty:
