@@ -196,7 +196,7 @@ class Records:
 
     def attach_materials(self, image: ImageRef, content: bytes) -> None:
         """Puts a CycloneDX list beside an image, once: it is never quite the same bytes twice, and one is enough."""
-        if not any(found.statement.stage == "build" for found in self.weighed(image).accepted):
+        if not Referrers(self.registry, self._locks).listed(image, SBOM_TYPE):
             self._attached.attach_artifact(image, SBOM_TYPE, content)
 
     def attach_blocks(self, image: ImageRef, content: bytes) -> None:
