@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.errors import DetachedError, DetachedInterrupt, DisplacedError, PipelineError, StuckError
 from pipeline.model.verdict import Reason
@@ -36,60 +36,65 @@ class Fleet:
     on_failure: OnFailure
     interrupt: Callable[[], None]
 
-    def run(self, progress: Progress) -> Mapping[str, Part]:
-        """What became of every region, in the order of the waves; raises nothing that one region raised.
+    def run(self, parts: dict[str, Part], progress: Progress) -> None:
+        """Puts what became of every region into `parts`, in the order of the waves, as soon as that is known.
 
-        After Ctrl-C DetachedInterrupt where something goes on without us, KeyboardInterrupt where nothing had begun.
+        Raises nothing that one region raised. Ctrl-C, which may come at any moment, goes on once every region has let
+        go; `parts` then says how far each had come.
         """
         voices = Voices(progress)
-        parts = {name: Part(Fate.WAITING) for wave in self.waves for name in wave}
+        parts |= {name: Part(Fate.WAITING) for wave in self.waves for name in wave}
         while True:
             move = next_move(self.waves, {name: part.fate for name, part in parts.items()}, self.on_failure)
             if move.action is Action.END:
-                return parts
+                return
             progress.note(_announced(move.action, move.regions, self.waves))
             if move.action is Action.ROLL_OUT:
                 calls = {name: _bound(self.units[name].go, voices.of(name)) for name in move.regions}
-                parts |= self._at_once(calls, Fate.NOT_BEGUN, parts)
+                self._at_once(calls, Fate.NOT_BEGUN, parts)
             else:
                 why = Reason(f"the release failed in {', '.join(_failed(parts))}")
                 calls = {
                     name: _bound(self.units[name].back, parts[name], why, voices.of(name))
                     for name in move.regions
                 }
-                parts |= self._at_once(calls, Fate.STUCK, parts)
+                self._at_once(calls, Fate.STUCK, parts)
 
     def _at_once(
-        self, calls: Mapping[str, Callable[[], Part]], at_worst: Fate, earlier: Mapping[str, Part]
-    ) -> dict[str, Part]:
-        """What all of them come to; `at_worst` is what an error before anything was changed leaves.
+        self, calls: Mapping[str, Callable[[], Part]], at_worst: Fate, parts: dict[str, Part]
+    ) -> None:
+        """Puts what all of them come to into `parts`; `at_worst` is what an error before anything was changed leaves.
 
         Once interrupted, each is waited for only until it has let go.
         """
-        futures: dict[str, Future[Part]] = {}
+
+        def kept(name: str, call: Callable[[], Part], before: Part) -> None:
+            parts[name] = _tried(call, at_worst, before)
+
+        futures: list[Future[None]] = []
         with ThreadPoolExecutor(len(calls), thread_name_prefix="region") as pool:
             try:
                 for name, call in calls.items():
-                    futures[name] = pool.submit(_tried, call, at_worst)
-                while wait(futures.values(), timeout=_EVERY).not_done:
+                    before = parts[name]
+                    parts[name] = replace(before, fate=Fate.DETACHED)  # until its own thread says what it is
+                    futures.append(pool.submit(kept, name, call, before))
+                while wait(futures, timeout=_EVERY).not_done:
                     pass
             except KeyboardInterrupt:
                 self.interrupt()
-                wait(futures.values())
-                parts = [*earlier.values(), *(future.result() for future in futures.values())]
-                if any(part.fate not in (Fate.NOT_BEGUN, Fate.WAITING) for part in parts):
-                    raise DetachedInterrupt from None
+                wait(futures)
                 raise
-        return {name: future.result() for name, future in futures.items()}
+        for future in futures:
+            future.result()
 
 
-def _tried(call: Callable[[], Part], at_worst: Fate) -> Part:
+def _tried(call: Callable[[], Part], at_worst: Fate, before: Part) -> Part:
     try:
         return call()
     except DetachedInterrupt:
         return Part(Fate.DETACHED, (Reason("detached, it goes on without us"),))
-    except KeyboardInterrupt:
-        return Part(at_worst, (Reason("interrupted"),))
+    except KeyboardInterrupt:  # before it had changed anything
+        return Part(Fate.NOT_BEGUN, (Reason("interrupted"),)) if before.fate is Fate.WAITING else before
     except PipelineError as error:
         fate = next((fate for family, fate in _FATES if isinstance(error, family)), at_worst)
         return Part(fate, (Reason(error.message, error.hint),), code=error.exit_code)

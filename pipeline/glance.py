@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence
 from pipeline.model.service import in_progress, short
+from pipeline.model.verdict import Reason
 from pipeline.ports import Service, TargetHealth
 
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """`digests` run now, `recorded` should by the newest PASSED record; `drift` says how they differ, if they do."""
+    """`digests` run now, `recorded` should by the newest PASSED record; `drift` says how they differ, if they do.
+
+    `barred` says why what runs would not be let in again.
+    """
 
     digests: Sequence[str]
     commit: str
@@ -23,15 +27,18 @@ class Glance:
     in_progress: str
     recorded: str
     drift: str
+    barred: Sequence[Reason] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is on record: `records` gives what is kept of a digest, `release` the release that an image is of, which is
-    itself where there is one service; `newest` is the environment's last good record.
+    itself where there is one service; `barred` what keeps a digest out of the environment; `newest` is the
+    environment's last good record.
     """
 
     records: Callable[[Digest], Collected]
+    barred: Callable[[Digest], Sequence[Reason]]
     release: Callable[[Digest], Digest]
     newest: Evidence | None
 
@@ -66,6 +73,7 @@ def glance(
         in_progress=f"{moving.id} of {short(moving.task_definition)}" if moving else "",
         recorded=recorded,
         drift=_drift(digests, recorded),
+        barred=[reason for digest in digests for reason in known.barred(Digest(digest))],
     )
 
 

@@ -34,6 +34,14 @@ class Ended:
     facts: Mapping[str, Any]
 
 
+class HalfwayInterrupt(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, when a release to several regions had begun; `ended` is how far it came."""
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__()
+        self.ended = ended
+
+
 @dataclass(frozen=True, slots=True)
 class Logbook:
     """The log of one environment, written by one run. `who` acts; `forced` is the reason given with --force."""
@@ -72,6 +80,9 @@ class Logbook:
         self._begin(entry, progress)
         try:
             result, ended = act()
+        except HalfwayInterrupt as interrupt:
+            self._complete(_ended(entry, interrupt.ended), progress)
+            raise
         except (PipelineError, KeyboardInterrupt) as error:
             reason = error.message if isinstance(error, PipelineError) else "interrupted"
             self._complete(replace(entry, ending=_ending(error), reason=reason), progress)

@@ -20,6 +20,7 @@ from pipeline.adapters.registry_copy import ImageCopier
 from pipeline.adapters.registry_evidence import DigestLocks, RegistryEvidenceStore
 from pipeline.adapters.registry_referrers import Referrers
 from pipeline.adapters.registry_release import Releases
+from pipeline.adapters.release_evidence import ReleaseEvidenceStore
 from pipeline.adapters.witness import WitnessedStore
 from pipeline.config import Settings
 from pipeline.errors import UsageError
@@ -68,7 +69,11 @@ class Records:
 
     @cached_property
     def evidence(self) -> EvidenceStore:
-        """Where evidence is kept."""
+        """Where evidence is kept: of a release of several services, that of their images is given with it."""
+        return ReleaseEvidenceStore(self._kept, self.shares.find) if self.settings.services else self._kept
+
+    @cached_property
+    def _kept(self) -> EvidenceStore:
         mirrored = MirroredStore(self._attached, mirrors_of(self.settings), self._copier)
         return WitnessedStore(mirrored, FileEvidenceStore(self.state / "evidence"))
 
@@ -95,7 +100,7 @@ class Records:
     def weighed(self, image: ImageRef) -> Collected:
         """What is recorded of an image, by what production's gate takes into account."""
         policy = self.rules.gates["prod"]
-        return weigh(image.digest, self.evidence.collect(image), policy, SystemClock().now())
+        return weigh(image.digest, self._kept.collect(image), policy, SystemClock().now())
 
     def origin(self, digest: Digest) -> Origin:
         """Where an image comes from, by its build record; commit and time are unknown where there is none."""
@@ -196,7 +201,7 @@ class Records:
 
     def attach_materials(self, image: ImageRef, content: bytes) -> None:
         """Puts a CycloneDX list beside an image, once: it is never quite the same bytes twice, and one is enough."""
-        if not any(found.statement.stage == "build" for found in self.weighed(image).accepted):
+        if not Referrers(self.registry, self._locks).listed(image, SBOM_TYPE):
             self._attached.attach_artifact(image, SBOM_TYPE, content)
 
     def attach_blocks(self, image: ImageRef, content: bytes) -> None:
@@ -224,9 +229,8 @@ class Records:
 
     @cached_property
     def _attached(self) -> RegistryEvidenceStore:
-        signing = self.signing
         return RegistryEvidenceStore(
-            self.registry, self.repository, lambda: signing.signer, signing.verifier, self._locks
+            self.registry, self.repository, lambda: self.signing.signer, self.signing.verifier, self._locks
         )
 
     def _copier(self, repository: str) -> ImageCopier:

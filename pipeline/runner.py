@@ -16,6 +16,7 @@ from pipeline.errors import (
     ShortCredentialError,
     UnfitError,
 )
+from pipeline.logbook import HalfwayInterrupt
 from pipeline.model.evidence import Evidence, Statement
 from pipeline.model.gate import Judgement, judge, judge_rollback
 from pipeline.model.policy import GatePolicy, Override, Requirement
@@ -347,14 +348,17 @@ def _whole(run_id: str, reports: Sequence[StageReport], candidate: Candidate) ->
 
 def _broken_off(stage: Stage, started: datetime, now: datetime, interrupt: KeyboardInterrupt) -> StageReport:
     """An interrupted stage; nothing was recorded of it, and it takes nothing from what is on record."""
-    detached = isinstance(interrupt, DetachedInterrupt)
+    reasons: tuple[Reason, ...] = (_interrupted(detached=isinstance(interrupt, DetachedInterrupt)),)
+    facts: Mapping[str, Any] = {}
+    if isinstance(interrupt, HalfwayInterrupt):
+        reasons, facts = interrupt.ended.reasons, {"deployment": interrupt.ended.facts}
+    report = StageReport(stage.name, stage.environment, Outcome.UNDECIDED, started, now, reasons=reasons)
+    return replace(report, facts=facts, error_code=ExitCode.INTERRUPTED)
+
+
+def _interrupted(*, detached: bool) -> Reason:
     text = "interrupted" + (" – detached, still running: ECS goes on without us" if detached else "")
-    remedy = "run the same command again" + (", it follows the rollout" if detached else "")
-    reasons = (Reason(text, remedy),)
-    code = ExitCode.INTERRUPTED
-    return StageReport(
-        stage.name, stage.environment, Outcome.UNDECIDED, started, now, reasons=reasons, error_code=code
-    )
+    return Reason(text, "run the same command again" + (", it follows the rollout" if detached else ""))
 
 
 def _facts_of(judgement: Judgement) -> Mapping[str, Any]:

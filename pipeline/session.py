@@ -30,11 +30,13 @@ from pipeline.glance import Glance, Known, glance
 from pipeline.logbook import Logbook
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected
+from pipeline.model.gate import barred_for
 from pipeline.model.history import HistoryLine, merge
 from pipeline.model.order import Order
 from pipeline.model.policy import Override
 from pipeline.model.rollback import leaving_all
 from pipeline.model.run import RunReport
+from pipeline.model.verdict import Reason
 from pipeline.places import Place
 from pipeline.ports import Candidate, Source, Stage
 from pipeline.preflight import Preview
@@ -151,14 +153,18 @@ class Session:
 
     def glance(self, name: str, key: str = "") -> Glance:
         """What the environment looks like now at a site, against what is on record of it."""
-        place = make_place(self, name, key)
+        place, records = make_place(self, name, key), self.records
+        policy = records.rules.gates[name]
 
         def weighed(digest: Digest) -> Collected:
-            return self.records.weighed(ImageRef(self.records.repository, digest))
+            return records.weighed(ImageRef(records.repository, digest))
 
-        newest = self.records.newest(name)
-        named = place.shares.release
-        return glance(place.service, place.targets, place.own.container, Known(weighed, named, newest))
+        def barred(digest: Digest) -> Sequence[Reason]:
+            found = records.evidence.collect(ImageRef(records.repository, digest))
+            return barred_for(digest, found, policy, SystemClock().now())
+
+        known = Known(weighed, barred, place.shares.release, records.newest(name))
+        return glance(place.service, place.targets, place.own.container, known)
 
     def order(self, name: str, candidate: Candidate) -> Order:
         """Whether the candidate may replace what runs in the environment now; of several regions, one that refuses."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline.adapters.promoted_tags import promoted
-from pipeline.errors import ConfigurationError, UsageError
+from pipeline.errors import ConfigurationError
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.records import Records
 
@@ -55,18 +55,3 @@ class Shares:
             yield newest.subject
         yield from promoted(records.registry, records.repository, self.environment)
         yield from records.evidence.subjects()
-
-
-def releases_with(records: Records, image: Digest) -> tuple[Digest, ...]:
-    """The releases on record that have the image as one of their services'; the image itself is none of them."""
-    subjects = dict.fromkeys(records.evidence.subjects())
-    return tuple(release for release in subjects if image in records.shares(release).values())
-
-
-def require_release(records: Records, image: Digest) -> None:
-    """Raises UsageError for the image of one service: the gates judge releases, and would not hear of it."""
-    if found := releases_with(records, image):
-        raise UsageError(
-            f"{image.short} is the image of one service, which is not released by itself: nothing would keep it out",
-            hint=f"name each release that has it: {', '.join(map(str, found))}",
-        )

@@ -12,10 +12,20 @@ from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError, ShortCredentialError, UnfitError
 from pipeline.fleet import Fleet, Unit, Voices
-from pipeline.logbook import Ended
+from pipeline.logbook import Ended, HalfwayInterrupt
 from pipeline.model.digest import ImageRef
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.model.waves import Fate, OnFailure, Part, Waves, end_of, facts_of, reasons_of, undone
+from pipeline.model.waves import (
+    Fate,
+    OnFailure,
+    Part,
+    Waves,
+    end_of,
+    facts_of,
+    interrupted_reasons,
+    reasons_of,
+    undone,
+)
 from pipeline.ports import Candidate, Held, Progress
 from stages.deployment import Deployed, Environment, Ready
 
@@ -159,9 +169,18 @@ class Regions:
     def _logged(
         self, candidate: Candidate, going: _Going, waves: Waves, on_failure: OnFailure, progress: Progress
     ) -> Deployed:
+        parts: dict[str, Part] = {}
+
         def act() -> tuple[Deployed, Ended]:
-            parts = Fleet(going.units, waves, on_failure, self.interrupt).run(progress)
-            going.settle(parts, progress)
+            try:
+                Fleet(going.units, waves, on_failure, self.interrupt).run(parts, progress)
+                going.settle(parts, progress)
+            except KeyboardInterrupt as interrupt:
+                end = end_of(parts)
+                if not end.began:
+                    raise
+                facts = facts_of(waves, parts, end, self.kind)
+                raise HalfwayInterrupt(Ended(end.word, interrupted_reasons(parts), facts)) from interrupt
             end = end_of(parts)
             reasons = reasons_of(parts, end, self.kind)
             facts = facts_of(waves, parts, end, self.kind)

@@ -64,15 +64,16 @@ class Referrers:
         self._lock = lock
         self._pause = pause
 
-    def listed(self, subject: ImageRef) -> Sequence[Digest]:
-        """The manifests attached to `subject`, by digest.
+    def listed(self, subject: ImageRef, kind: str = "") -> Sequence[Digest]:
+        """The manifests attached to `subject`, by digest; of all artifact types, or of one `kind`.
 
         Raises UndecidedError when there are more than 200: one of those not looked at may be the one that counts.
         """
         entries = self._from_api(subject)
         if entries is None:
             entries = _bounded(self._kept_index(subject), subject)
-        return tuple(dict.fromkeys(_digest_of(entry, subject) for entry in entries))
+        wanted = (entry for entry in entries if not kind or entry.get("artifactType") == kind)
+        return tuple(dict.fromkeys(_digest_of(entry, subject) for entry in wanted))
 
     def attach(self, subject: ImageRef, artifact: Artifact) -> Digest:
         """Attaches; returns the digest of the artifact's manifest once the registry lists it.

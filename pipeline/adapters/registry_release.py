@@ -34,10 +34,14 @@ class Releases:
         self._known: dict[Digest, Mapping[str, Digest]] = {}
 
     def __call__(self, release: Digest) -> Mapping[str, Digest]:
-        """Empty where it is no release of several services; what the registry does not have is asked for again."""
+        """Empty where it is no release of several services, and where the registry does not have it."""
+        return self.find(release) or {}
+
+    def find(self, release: Digest) -> Mapping[str, Digest] | None:
+        """Empty where it is no release of several services; None where the registry does not have it now."""
         if release not in self._known:
             found = self._registry.find_manifest(self._repository, str(release))
             if found is None:
-                return {}
+                return None
             self._known[release] = services_in(found.document())
         return self._known[release]

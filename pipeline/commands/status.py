@@ -69,6 +69,7 @@ def _site(session: Session, name: str, key: str) -> dict[str, Any]:
         "deployment": seen.in_progress,
         "recorded": seen.recorded,
         "drift": seen.drift,
+        "barred": [{"text": reason.text, "remedy": reason.remedy} for reason in seen.barred],
         "baseline": _baseline(session) if name == "staging" else None,
     }
 
@@ -116,6 +117,7 @@ def _lines(environment: dict[str, Any]) -> list[str]:
         lines.append(f"{'':<12}deployment in progress: {environment['deployment']}")
     if environment["drift"]:
         lines.append(f"{'':<12}drift: {environment['drift']}")
+    lines += [f"{'':<12}kept out: {reason['text']}" for reason in environment["barred"]]
     return [*lines, *_beside(environment["baseline"]), *_held(environment["lease"])]
 
 

@@ -14,9 +14,9 @@ class Ending(StrEnum):
     """How a deployment ended. RUNNING: nothing is written of its end, be it under way or its run dead.
 
     As `RolloutOutcome`, and: DETACHED: ECS goes on without us. STUCK: a person is needed. GAVE_WAY: somebody else's
-    deployment or lease came first. NOT_DONE: it could not be done, and nothing of it goes on. STOPPED: some regions run
-    it and others do not, as configured. CLEARED: no deployment, but a lease that a person ended. UNKNOWN: written by a
-    version that knows more.
+    deployment or lease came first. NOT_DONE: it could not be done, and nothing of it goes on. STOPPED: some regions
+    run it and others do not, as configured or as an interrupt left them. CLEARED: no deployment, but a lease that a
+    person ended. UNKNOWN: written by a version that knows more.
     """
 
     RUNNING = "running"

@@ -74,8 +74,19 @@ class Collected:
     """All that a store holds about one digest.
 
     `witnessed` is what this machine recorded itself. It proves nothing, and may say no to what the others say.
+    `services` is, of a release of several services, what is held about the image of each, by service; None where the
+    registry does not have the digest, so that nobody knows which images are in it.
     """
 
     accepted: Sequence[Evidence] = ()
     ignored: Sequence[Ignored] = ()
     witnessed: Sequence[Evidence] = ()
+    services: Mapping[str, ServiceImage] | None = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceImage:
+    """The image of one service in a release, and what is held about it."""
+
+    digest: Digest
+    collected: Collected

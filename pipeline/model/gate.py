@@ -12,14 +12,15 @@ The rules are the functions in OF_RECORD, OF_STAGE, OF_GATE and OF_IMAGE of
 6. This machine knows of no newer run that did not pass.
 7. Where an approval is asked for, one stands for this environment; the environment is not frozen, and nobody has
    rolled the image back from it since it was last deployed there.
-8. The image is neither revoked nor quarantined. No override lifts this one.
+8. The image is neither revoked nor quarantined, nor is that of any service in it. No override lifts this one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence, Ignored
@@ -59,7 +60,7 @@ class Judgement:
 def judge(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Judgement:
     """Judges what is recorded of `subject` by `policy` at `now`; every reason is collected."""
     case = _case(subject, collected, policy, now)
-    barred = tuple(reason for check in OF_IMAGE for reason in check(case))
+    barred = barred_for(subject, collected, policy, now)
     of_stages = (
         reason
         for requirement in policy.requirements
@@ -79,7 +80,7 @@ def judge_rollback(subject: Digest, collected: Collected, policy: GatePolicy, no
     What the gate asks of a new image is not asked again; `accepted` holds the deployment it stands on, as `prod`.
     """
     case = _case(subject, collected, policy, now)
-    barred = tuple(reason for check in OF_IMAGE for reason in check(case))
+    barred = barred_for(subject, collected, policy, now)
     known = deployments(case.counting, policy.environment)
     good = [found for found in known if found.statement.result == "PASSED"]
     reasons = barred
@@ -90,6 +91,29 @@ def judge_rollback(subject: Digest, collected: Collected, policy: GatePolicy, no
     verdict = Verdict(policy.gate, Outcome.REFUSED if reasons else Outcome.PASSED, reasons)
     accepted = {"prod": max(good, key=age_order)} if good else {}
     return Judgement(verdict, accepted, case.ignored, barred, reasons, policy.hash, latest(known))
+
+
+def barred_for(
+    subject: Digest, collected: Collected, policy: GatePolicy, now: datetime, service: str = ""
+) -> tuple[Reason, ...]:
+    """What keeps `subject` out whatever else is on record: its own image, and that of each service in it.
+
+    `service` says whose image it is, where it is one in a release.
+    """
+    case = replace(_case(subject, collected, policy, now), service=service)
+    own = tuple(reason for check in OF_IMAGE for reason in check(case))
+    if collected.services is None:
+        return (*own, _of_unknown_images(subject))
+    shares = sorted(collected.services.items())
+    theirs = (barred_for(held.digest, held.collected, policy, now, name) for name, held in shares)
+    return (*own, *chain.from_iterable(theirs))
+
+
+def _of_unknown_images(subject: Digest) -> Reason:
+    text = (
+        f"the registry does not have {subject.short}: whether it holds an image that is kept out is not known"
+    )
+    return Reason(text, "name a digest that is there, or build one: python -m pipeline run")
 
 
 def weigh(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Collected:

@@ -21,7 +21,10 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the checks look at: records that count, those this machine wrote itself, and what each stage stands on."""
+    """What the checks look at: records that count, those this machine wrote itself, and what each stage stands on.
+
+    `service` is the one that the subject is the image of, empty where it is judged for itself.
+    """
 
     subject: Digest
     policy: GatePolicy
@@ -31,6 +34,12 @@ class Case:
     witnessed: Sequence[Evidence] = ()
     accepted: Mapping[str, Evidence] = field(default_factory=dict)
     ignored: tuple[Ignored, ...] = ()
+    service: str = ""
+
+    @property
+    def image(self) -> str:
+        """What the subject is called: its digest, and whose image it is."""
+        return f"{self.subject.short}, the image of {self.service}," if self.service else self.subject.short
 
     def passed(self, stage: str) -> Evidence | None:
         """The record that a stage stands on, when it is there and PASSED."""
@@ -250,7 +259,7 @@ def was_not_rolled_back(case: Case) -> Iterator[Reason]:
 def image_is_not_revoked(case: Case) -> Iterator[Reason]:
     """By configuration, in git, with a review."""
     if str(case.subject) in case.policy.revoked:
-        text = f"{case.subject.short} is revoked in pipeline.toml"
+        text = f"{case.image} is revoked in pipeline.toml"
         yield Reason(text, f"promote another digest, or take it out of gate.{case.policy.gate}.revoked")
 
 
@@ -260,12 +269,14 @@ def image_is_not_quarantined(case: Case) -> Iterator[Reason]:
     for scope in sorted({"", case.policy.environment}):
         word = latest([each for each in found if each.statement.environment == scope])
         if word and word.statement.result != "PASSED":
-            why = str(word.statement.facts.get("reason", "")) or "no reason was given"
+            said = word.statement.facts
+            why = str(said.get("reason", "")) or "no reason was given"
+            by = f", says {said['by']}" if said.get("by") else ""
             at = f" for {scope}" if scope else ""
             remedy = (
                 f"promote another digest; to lift it: python -m pipeline quarantine {case.subject} --lift"
             )
-            yield Reason(f"{case.subject.short} is quarantined{at}: {why}", f"{remedy}{_option(scope)}")
+            yield Reason(f"{case.image} is quarantined{at}: {why}{by}", f"{remedy}{_option(scope)}")
 
 
 RecordCheck = Callable[[Evidence, Case], str]

@@ -177,6 +177,13 @@ def reasons_of(parts: Mapping[str, Part], end: End, kind: str = "region") -> tup
     )
 
 
+def interrupted_reasons(parts: Mapping[str, Part]) -> tuple[Reason, ...]:
+    """What to tell where Ctrl-C ended a release that had begun: in one line what serves in each region, then why."""
+    served = "; ".join(f"{name} {_SERVES[part.fate]}" for name, part in parts.items())
+    why = (reason for name, part in parts.items() for reason in _why(name, part))
+    return (Reason(f"interrupted: {served}", _NEXT["detached"]), *why)
+
+
 def _head(parts: Mapping[str, Part], end: End, kind: str) -> Reason:
     if end.outcome is Outcome.PASSED:
         return Reason(f"all {len(parts)} {kind}s run it, healthy and verified")
@@ -207,8 +214,11 @@ _NEXT: Mapping[str, str] = {
 
 def _told(name: str, part: Part) -> Iterable[Reason]:
     yield Reason(f"{name} {_SERVES[part.fate]}")
-    for reason in part.reasons:
-        yield Reason(f"{name}: {reason.text}", reason.remedy)
+    yield from _why(name, part)
+
+
+def _why(name: str, part: Part) -> Iterable[Reason]:
+    return (Reason(f"{name}: {reason.text}", reason.remedy) for reason in part.reasons)
 
 
 def facts_of(waves: Waves, parts: Mapping[str, Part], end: End, kind: str = "region") -> dict[str, Any]:

@@ -142,6 +142,17 @@ def test_what_is_attached_is_listed_in_its_order_and_once(repository: str) -> No
     assert referrers.listed(other) == ()
 
 
+def test_what_is_attached_is_listed_by_its_kind(repository: str) -> None:
+    registry = open_registry()
+    image, referrers = push_image(registry, repository), Referrers(registry, unlocked)
+    one, two = (referrers.attach(image, Artifact(f"application/vnd.{kind}", b"{}")) for kind in ("a", "b"))
+    assert (referrers.listed(image, "application/vnd.a"), referrers.listed(image, "application/vnd.b")) == (
+        (one,),
+        (two,),
+    )
+    assert referrers.listed(image, "application/vnd.c") == ()
+
+
 def test_an_attached_manifest_names_its_subject_and_its_kind(repository: str) -> None:
     registry = open_registry()
     image = push_image(registry, repository)

@@ -56,6 +56,7 @@ def test_an_image_and_what_is_not_there_are_no_release(repository: str) -> None:
     assert releases(push_image(REGISTRY, repository).digest) == {}
     nowhere = Digest("sha256:" + "0" * 64)
     assert releases(nowhere) == {}
+    assert releases.find(nowhere) is None
 
 
 def test_what_was_not_there_is_asked_for_again(repository: str) -> None:

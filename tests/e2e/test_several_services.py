@@ -96,6 +96,25 @@ def test_one_digest_is_all_services_and_each_runs_its_own_image(world: World, re
     assert "began, fault: none" in world.copy.pipeline("logs", "prod", "--service", "api").out
 
 
+def test_the_image_of_one_service_that_is_quarantined_keeps_out_every_release_with_it(
+    world: World, released: Done
+) -> None:
+    release, api = released.answer["digest"], images(released)["api"]
+    assert world.copy.pipeline("quarantine", api, "--reason", "it leaks").code == 0
+    told = f"{api[7:19]}, the image of api, is quarantined: it leaks, says "
+    for arguments in (
+        ("verify", release),
+        ("promote", release, "prod", "--force", "--reason", "now"),
+        ("run",),
+    ):
+        refused = world.copy.pipeline(*arguments)
+        assert (refused.code, told in refused.said) == (1, True), refused.said
+    status = world.copy.pipeline("status")
+    assert (status.code, f"kept out: {told}" in status.said) == (0, True), status.said
+    assert world.copy.pipeline("quarantine", api, "--lift").code == 0
+    assert world.copy.pipeline("verify", release).code == 0
+
+
 def test_a_service_that_fails_in_production_takes_all_of_them_back(world: World, released: Done) -> None:
     world.tell("two", fault="exits@eu-central-1")
     broken = world.run()

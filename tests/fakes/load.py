@@ -149,3 +149,15 @@ class RecordedProgress:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+@dataclass
+class InterruptingProgress(RecordedProgress):
+    """The same; Ctrl-C comes at the moment when something with `word` in it is said."""
+
+    word: str = ""
+
+    def note(self, text: str) -> None:
+        super().note(text)
+        if self.word in text:
+            raise KeyboardInterrupt

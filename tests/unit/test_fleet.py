@@ -26,7 +26,7 @@ from pipeline.model.deployment import RolloutOutcome, RolloutResult
 from pipeline.model.verdict import Outcome, Reason
 from pipeline.model.waves import Fate, OnFailure, Part, end_of
 from pipeline.ports import Progress
-from tests.fakes.load import RecordedProgress
+from tests.fakes.load import InterruptingProgress, RecordedProgress
 
 WAVES = (("a",), ("b", "c"))
 GOOD = RolloutOutcome.SUCCEEDED
@@ -66,7 +66,9 @@ class World:
 
     def run(self, on_failure: OnFailure = OnFailure.ROLL_BACK) -> Mapping[str, Part]:
         units = {name: self.unit(name) for name in "abc"}
-        return Fleet(units, WAVES, on_failure, self.interrupted.set).run(self.progress)
+        parts: dict[str, Part] = {}
+        Fleet(units, WAVES, on_failure, self.interrupted.set).run(parts, self.progress)
+        return parts
 
     def fates(self, on_failure: OnFailure = OnFailure.ROLL_BACK) -> dict[str, Fate]:
         return {name: part.fate for name, part in self.run(on_failure).items()}
@@ -151,7 +153,7 @@ def test_a_bar_is_a_regions_own_too() -> None:
 
     progress = RecordedProgress()
     unit = Unit(go, lambda part, _why, _progress: part)
-    Fleet({"a": unit}, (("a",),), OnFailure.STOP, lambda: None).run(progress)
+    Fleet({"a": unit}, (("a",),), OnFailure.STOP, lambda: None).run({}, progress)
     assert "a: done" in progress.notes
     assert progress.shares == [(0.5, "a: half")]
 
@@ -178,25 +180,62 @@ class Interrupting:
             raise
         raise AssertionError("nobody interrupted it")
 
-    def run(self, waves: tuple[tuple[str, ...], ...]) -> None:
+    def fates(self, *waves: str) -> dict[str, Fate]:
+        """What is known of each region once Ctrl-C has come through."""
+        parts: dict[str, Part] = {}
         units = {name: Unit(self.go, lambda part, _why, _progress: part) for wave in waves for name in wave}
-        Fleet(units, waves, OnFailure.ROLL_BACK, self.event.set).run(RecordedProgress())
+        fleet = Fleet(units, tuple(map(tuple, waves)), OnFailure.ROLL_BACK, self.event.set)
+        with pytest.raises(KeyboardInterrupt):
+            fleet.run(parts, RecordedProgress())
+        return {name: part.fate for name, part in parts.items()}
 
 
-def test_ctrl_c_lets_go_of_what_has_begun_and_says_so() -> None:
-    with pytest.raises(DetachedInterrupt):
-        Interrupting(begun=True).run((("a",),))
+def test_ctrl_c_lets_go_of_what_has_begun() -> None:
+    assert Interrupting(begun=True).fates("a") == {"a": Fate.DETACHED}
 
 
-def test_ctrl_c_before_anything_has_begun_is_just_that() -> None:
-    with pytest.raises(KeyboardInterrupt) as caught:
-        Interrupting(begun=False).run((("a",),))
-    assert not isinstance(caught.value, DetachedInterrupt)
+def test_ctrl_c_before_anything_has_begun_leaves_everything_as_it_was() -> None:
+    assert Interrupting(begun=False).fates("a", "b") == {"a": Fate.NOT_BEGUN, "b": Fate.WAITING}
 
 
-def test_ctrl_c_after_an_earlier_wave_leaves_something_behind() -> None:
-    with pytest.raises(DetachedInterrupt):
-        Interrupting(begun=False, first=True).run((("a",), ("b",)))
+def test_ctrl_c_after_an_earlier_wave_tells_what_that_one_came_to() -> None:
+    found = Interrupting(begun=False, first=True).fates("a", "b", "c")
+    assert found == {"a": Fate.SUCCEEDED, "b": Fate.NOT_BEGUN, "c": Fate.WAITING}
+
+
+@pytest.mark.parametrize(
+    ("word", "ends", "expected"),
+    [
+        ("wave 1", {}, (Fate.WAITING, Fate.WAITING, Fate.WAITING)),
+        ("wave 2", {}, (Fate.SUCCEEDED, Fate.WAITING, Fate.WAITING)),
+        (
+            "putting back",
+            {"b": RolloutOutcome.ROLLED_BACK},
+            (Fate.SUCCEEDED, Fate.ROLLED_BACK, Fate.SUCCEEDED),
+        ),
+    ],
+)
+def test_ctrl_c_between_two_moves_leaves_what_is_known_of_each_region(
+    word: str, ends: Mapping[str, RolloutOutcome], expected: tuple[Fate, ...]
+) -> None:
+    world, parts = World(ends), dict[str, Part]()
+    units = {name: world.unit(name) for name in "abc"}
+    fleet = Fleet(units, WAVES, OnFailure.ROLL_BACK, world.interrupted.set)
+    with pytest.raises(KeyboardInterrupt):
+        fleet.run(parts, InterruptingProgress(word=word))
+    assert tuple(part.fate for part in parts.values()) == expected
+    assert world.put_back == []
+
+
+def test_a_region_interrupted_before_it_was_put_back_runs_the_release_still() -> None:
+    waiting, world, parts = Interrupting(begun=False), World(), dict[str, Part]()
+    failing = Unit(lambda _progress: Part(Fate.ROLLED_BACK), lambda part, _why, _progress: part)
+    served = Unit(world.unit("a").go, lambda _part, _why, progress: waiting.go(progress))
+    fleet = Fleet({"a": served, "b": failing}, (("a", "b"),), OnFailure.ROLL_BACK, waiting.event.set)
+    with pytest.raises(KeyboardInterrupt):
+        fleet.run(parts, RecordedProgress())
+    assert {name: part.fate for name, part in parts.items()} == {"a": Fate.SUCCEEDED, "b": Fate.ROLLED_BACK}
+    assert parts["a"].done is not None
 
 
 def test_a_mistake_of_ours_in_one_region_is_not_hidden() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pipeline.glance import Glance, Known, glance
 from pipeline.model.digest import Digest
 from pipeline.model.evidence import Collected, Evidence
+from pipeline.model.verdict import Reason
 from tests.fakes.clock import FakeClock
 from tests.fakes.ecs import CONTAINER, FakeEcs, image
 from tests.fakes.evidence import statement_of
@@ -19,12 +20,19 @@ def record(digest: Digest, stage: str, **changes: object) -> Evidence:
     return Evidence(digest, "sha256:1", statement_of(stage, finished=SINCE, **changes))
 
 
+QUARANTINED = Reason("is quarantined: leaks")
+
+
+def barred(digest: Digest) -> tuple[Reason, ...]:
+    return (QUARANTINED,) if digest == NEW.digest else ()
+
+
 def look(fake: FakeEcs, newest: Evidence | None, *records: Evidence) -> Glance:
     return glance(
         fake,
         lambda _arn, _alternate: fake,
         CONTAINER,
-        Known(lambda _digest: Collected(records), lambda digest: digest, newest),
+        Known(lambda _digest: Collected(records), barred, lambda digest: digest, newest),
     )
 
 
@@ -64,3 +72,8 @@ def test_during_a_deployment_both_digests_and_the_deployment_are_named() -> None
     assert seen.in_progress
     assert seen.commit == ""
     assert "recorded" in seen.drift
+
+
+def test_what_runs_and_would_not_be_let_in_again_is_told() -> None:
+    assert look(FakeEcs(FakeClock(), runs=NEW), None).barred == [QUARANTINED]
+    assert look(FakeEcs(FakeClock(), runs=OLD), None).barred == []

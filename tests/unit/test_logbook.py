@@ -16,7 +16,7 @@ from pipeline.errors import (
     StuckError,
     UnavailableError,
 )
-from pipeline.logbook import Logbook
+from pipeline.logbook import Ended, HalfwayInterrupt, Logbook
 from pipeline.model.deployment_log import Ending, LogEntry
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.lease import Claim
@@ -140,6 +140,16 @@ def test_an_error_is_an_ending_too_and_goes_on(error: BaseException, ending: End
         desk.deploy()
     assert (desk.only().ending, desk.only().reason) == (ending, reason)
     assert desk.only().finished is not None
+
+
+def test_an_interrupt_between_two_waves_is_in_the_log_with_what_runs_where() -> None:
+    desk = Desk()
+    told = Reason("interrupted: eu runs it; us runs what it ran")
+    desk.rollout.end = HalfwayInterrupt(Ended("stopped", (told,), {"previous_digests": ["sha256:old"]}))
+    with pytest.raises(HalfwayInterrupt):
+        desk.deploy()
+    entry = desk.only()
+    assert (entry.ending, entry.reason, entry.previous) == (Ending.STOPPED, told.text, "sha256:old")
 
 
 def test_a_log_that_cannot_be_written_is_said_and_stops_nothing() -> None:

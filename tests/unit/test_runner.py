@@ -17,6 +17,7 @@ from pipeline.errors import (
     UndecidedError,
     UnfitError,
 )
+from pipeline.logbook import Ended, HalfwayInterrupt
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Collected
 from pipeline.model.limits import Limit
@@ -311,6 +312,19 @@ def test_an_interrupt_that_leaves_a_rollout_to_itself_says_so(world: World) -> N
     with pytest.raises(RunInterrupt) as caught:
         world.run()
     assert "detached, still running" in caught.value.report.stages[-1].reasons[0].text
+
+
+def test_an_interrupt_between_two_waves_says_what_runs_where(world: World) -> None:
+    told, facts = (
+        Reason("interrupted: eu runs it; us runs what it ran", "run it again"),
+        {"outcome": "stopped"},
+    )
+    world.stages["prod"].error = HalfwayInterrupt(Ended("stopped", (told,), facts))
+    with pytest.raises(RunInterrupt) as caught:
+        world.run()
+    last = caught.value.report.stages[-1]
+    assert (last.outcome, last.error_code) == (Outcome.UNDECIDED, ExitCode.INTERRUPTED)
+    assert (last.reasons, last.facts, last.evidence) == ((told,), {"deployment": facts}, "")
 
 
 def test_an_interrupted_rollback_is_told_too(world: World) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ConfigurationError, UsageError
+from pipeline.errors import ConfigurationError
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.shares import Shares, require_release
+from pipeline.shares import Shares
 
 REPOSITORY = "registry.test/shop"
 
@@ -95,18 +95,3 @@ def test_an_image_that_is_not_of_the_one_on_record_is_of_what_was_promoted() -> 
 def test_an_image_of_no_known_release_is_itself() -> None:
     assert shares("web").release(digest("e")) == digest("e")
     assert shares("api", Records(OLD)).releases([API, digest("e")]) == {OLD, digest("e")}
-
-
-def test_the_image_of_one_service_cannot_be_kept_out_by_itself_its_releases_are_named() -> None:
-    records: Any = Records()
-    with pytest.raises(UsageError) as raised:
-        require_release(records, OTHER_API)
-    assert str(NEW) in raised.value.hint
-    assert str(LATER) in raised.value.hint
-    assert str(OLD) not in raised.value.hint
-
-
-def test_a_release_and_an_image_from_before_there_were_services_can_be_kept_out() -> None:
-    records: Any = Records()
-    require_release(records, NEW)
-    require_release(records, digest("f"))

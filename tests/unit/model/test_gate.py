@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.model.digest import Digest
-from pipeline.model.evidence import Collected, Evidence, Ignored, Statement
+from pipeline.model.evidence import Collected, Evidence, Ignored, ServiceImage, Statement
 from pipeline.model.gate import judge
 from pipeline.model.limits import Limit
 from pipeline.model.policy import GatePolicy, Requirement
@@ -210,3 +210,57 @@ def test_what_was_accepted_is_told_by_stage() -> None:
     first, second = chain()
     judgement = judge(IMAGE, Collected((first, second)), gate(AFTER), NOW)
     assert judgement.accepted == {"build": first, "integration": second}
+
+
+WEB, API = Digest("sha256:" + "e" * 64), Digest("sha256:" + "f" * 64)
+LEAKS = {"reason": "leaks", "by": "ann"}
+
+
+def release(*of_api: Evidence) -> Collected:
+    """All that is on record of a release of two services, and of the image of one of them."""
+    images = {"web": ServiceImage(WEB, Collected()), "api": ServiceImage(API, Collected(of_api))}
+    return Collected((evidence(statement()),), services=images)
+
+
+def test_a_release_whose_images_nobody_keeps_out_may_go() -> None:
+    assert judge(IMAGE, release(), gate((BUILD,)), NOW).verdict.passed
+
+
+def test_a_quarantined_image_of_one_service_keeps_the_release_out_and_no_override_lifts_it() -> None:
+    kept_out = evidence(statement("quarantine", result="FAILED", facts=LEAKS), "q", API)
+    judgement = judge(IMAGE, release(kept_out), gate((BUILD,)), NOW)
+    assert judgement.verdict.outcome is Outcome.REFUSED
+    (reason,) = judgement.firm
+    assert reason.text == f"{API.short}, the image of api, is quarantined: leaks, says ann"
+    assert f"quarantine {API} --lift" in reason.remedy
+    assert judgement.barred == judgement.verdict.reasons == (reason,)
+
+
+def test_a_quarantine_of_one_service_that_was_lifted_or_is_not_about_its_image_keeps_nothing_out() -> None:
+    kept_out = evidence(statement("quarantine", result="FAILED", facts=LEAKS), "q", API)
+    lifted = evidence(statement("quarantine", finished=NOW), "lift", API)
+    assert judge(IMAGE, release(kept_out, lifted), gate((BUILD,)), NOW).verdict.passed
+    elsewhere = replace(kept_out, subject=OTHER)
+    assert judge(IMAGE, release(elsewhere), gate((BUILD,)), NOW).verdict.passed
+
+
+def test_what_this_machine_kept_of_one_services_quarantine_counts() -> None:
+    kept_out = evidence(statement("quarantine", result="FAILED", facts=LEAKS), "q", API)
+    held = ServiceImage(API, Collected(witnessed=(kept_out,)))
+    collected = Collected((evidence(statement()),), services={"api": held})
+    assert judge(IMAGE, collected, gate((BUILD,)), NOW).verdict.outcome is Outcome.REFUSED
+
+
+def test_a_revoked_image_of_one_service_keeps_the_release_out() -> None:
+    policy = replace(gate((BUILD,)), revoked=frozenset({str(WEB)}))
+    judgement = judge(IMAGE, release(), policy, NOW)
+    assert [each.text for each in judgement.barred] == [
+        f"{WEB.short}, the image of web, is revoked in pipeline.toml"
+    ]
+
+
+def test_a_digest_whose_images_nobody_knows_may_not_go() -> None:
+    collected = replace(release(), services=None)
+    judgement = judge(IMAGE, collected, gate((BUILD,)), NOW)
+    assert judgement.verdict.outcome is Outcome.REFUSED
+    assert "is not known" in judgement.firm[0].text

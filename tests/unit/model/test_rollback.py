@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.model.digest import Digest
-from pipeline.model.evidence import Collected, Evidence, Statement
+from pipeline.model.evidence import Collected, Evidence, ServiceImage, Statement
 from pipeline.model.policy import GatePolicy, Trust
-from pipeline.model.rollback import Choice, choose, last_good, leaving, leaving_all
+from pipeline.model.rollback import Choice, choose, last_good, leaving, leaving_all, named
 
 NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
 KEY = "SHA256:" + "C" * 43
@@ -139,6 +139,33 @@ def test_a_quarantined_or_revoked_digest_is_passed_over_with_the_reason() -> Non
     assert "is quarantined: leaks" in choice.passed_over[0].text
     revoked = replace(POLICY, revoked=frozenset({str(digest("b"))}))
     assert target(chosen(said("a", 30), said("b", 20), policy=revoked)) == "a"
+
+
+def test_a_release_with_a_quarantined_image_of_one_service_is_passed_over_with_the_reason() -> None:
+    kept_out = said("f", 1, "FAILED", "quarantine", environment="", facts={"reason": "leaks", "by": "ann"})
+    api = ServiceImage(digest("f"), Collected((kept_out,)))
+    web = ServiceImage(digest("e"), Collected())
+    known = [
+        (digest("a"), Collected((said("a", 30),), services={"web": web})),
+        (digest("b"), Collected((said("b", 20),), services={"web": web, "api": api})),
+    ]
+    choice = choose(known, POLICY, NOW)
+    assert target(choice) == "a"
+    assert [each.text for each in choice.passed_over] == [
+        f"{'f' * 12}, the image of api, is quarantined: leaks, says ann"
+    ]
+    refused = named(digest("b"), known[1][1], POLICY, NOW)
+    assert (refused.target, refused.passed_over) == (None, choice.passed_over)
+
+
+def test_a_release_whose_images_are_not_known_is_passed_over() -> None:
+    known = [
+        (digest("a"), Collected((said("a", 30),))),
+        (digest("b"), Collected((said("b", 20),), services=None)),
+    ]
+    choice = choose(known, POLICY, NOW)
+    assert target(choice) == "a"
+    assert "whether it holds an image that is kept out is not known" in choice.passed_over[0].text
 
 
 def test_a_rollback_that_led_to_a_digest_is_a_good_deployment_of_it() -> None:

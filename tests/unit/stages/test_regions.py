@@ -18,7 +18,7 @@ from pipeline.errors import (
     UnavailableError,
     UnfitError,
 )
-from pipeline.logbook import Ended
+from pipeline.logbook import Ended, HalfwayInterrupt
 from pipeline.model.digest import ImageRef
 from pipeline.model.verdict import Outcome, Reason
 from pipeline.model.waves import OnFailure
@@ -29,7 +29,7 @@ from stages.prod import ProdStage
 from stages.regions import Regions
 from stages.rollback import RollbackStage
 from tests.fakes.environment import CANDIDATE, IMAGE, FakeRollout, World
-from tests.fakes.load import RecordedProgress
+from tests.fakes.load import InterruptingProgress, RecordedProgress
 
 WAVES = (("eu",), ("us", "ap"))
 
@@ -129,6 +129,31 @@ def test_what_one_region_raises_is_its_part_of_the_record(fleet: Fleet) -> None:
     assert (result.outcome, result.error_code) == (Outcome.UNDECIDED, ExitCode.STUCK)
     assert Reason("ap: neither", "look") in result.verdict.reasons
     assert result.facts["deployment"]["regions"]["ap"] == {"outcome": "stuck"}
+
+
+def test_ctrl_c_between_two_waves_tells_what_runs_where(fleet: Fleet) -> None:
+    with pytest.raises(HalfwayInterrupt) as caught:
+        ProdStage(fleet.target).run(CANDIDATE, InterruptingProgress(word="wave 2"))
+    ended = caught.value.ended
+    assert ended.word == "stopped"
+    assert ended.reasons[0].text == (
+        "interrupted: eu runs it; us runs what it ran, its wave was not begun; "
+        "ap runs what it ran, its wave was not begun"
+    )
+    assert "run the same command again" in ended.reasons[0].remedy
+    assert {name: one["outcome"] for name, one in ended.facts["regions"].items()} == {
+        "eu": "succeeded",
+        "us": "waiting",
+        "ap": "waiting",
+    }
+    assert fleet.deployed() == {"eu": 1, "us": 0, "ap": 0}
+
+
+def test_ctrl_c_before_the_first_wave_is_just_that(fleet: Fleet) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ProdStage(fleet.target).run(CANDIDATE, InterruptingProgress(word="wave 1"))
+    assert not isinstance(caught.value, HalfwayInterrupt)
+    assert fleet.deployed() == {"eu": 0, "us": 0, "ap": 0}
 
 
 def test_nothing_is_changed_where_the_first_region_is_busy(fleet: Fleet) -> None:
