@@ -44,7 +44,8 @@ def passed_run(seconds: int = 24) -> dict[str, Any]:
         stage["finished"] = "2026-11-28T17:30:23.0+00:00"
     staging["facts"]["comparison"] = comparison(1.01, seconds)
     prod["facts"]["deployment"]["previous_digests"] = [PRODUCTION]
-    prod["facts"]["deployment"]["probe"]["longest_gap_in"] = "bake"
+    gap = {"longest_gap_in": "bake", "longest_gap_at": "2026-11-28T17:31:05.250+00:00"}
+    prod["facts"]["deployment"]["probe"] |= gap
     return document
 
 

@@ -403,7 +403,7 @@ def test_a_rollout_tells_events_digests_and_the_probe() -> None:
     assert "begun 2026-11-28 17:31:02 UTC 0 s" in text
     assert "before it ran 7c7c7c7c7c7c" in text
     assert "17:31:15 UTC 13.1 s 20 s" in text
-    assert "Longest time without a good answer: 0.21 s, begun in the phase “bake”." in text
+    assert "Longest time without a good answer: 0.21 s, begun at 17:31:05 UTC in the phase “bake”." in text
     assert "in all 51 0 0 3.9 ms 7.6 ms" in text
     assert "18 OK, not known: pass role: the account's root user acts" in text
 
