@@ -49,6 +49,17 @@ def passed_run(seconds: int = 24) -> dict[str, Any]:
     return document
 
 
+def first_run() -> dict[str, Any]:
+    """All four stages passed, and there was nothing that staging could have been compared with."""
+    document = passed_run()
+    facts = document["stages"][2]["facts"]
+    facts["load"]["distribution"] = facts["comparison"]["solo"]["candidate"]["distribution"]
+    for second in facts["load"]["series"]:
+        second["p50_ms"] = second["p95_ms"] and second["p95_ms"] / 2
+    facts["comparison"] = {"baseline": {"skipped": "nothing runs in production yet"}}
+    return document
+
+
 def refused_run() -> dict[str, Any]:
     """Staging refused one endpoint, and production was not touched."""
     document = passed_run() | {"outcome": "refused", "exit_code": 1}
