@@ -103,7 +103,9 @@ def main(arguments: Sequence[str]) -> int:
         error.show()
         return ExitCode.USAGE
     except click.ClickException as error:
-        return _failed(arguments, ExitCode.USAGE, error.format_message(), f"{_where(error)} --help")
+        # click lists choices one a line; an error is one line here.
+        message = " ".join(error.format_message().split())
+        return _failed(arguments, ExitCode.USAGE, message, f"{_where(error)} --help")
     except PipelineError as error:
         return _failed(arguments, error.exit_code, error.message, error.hint, cause=error.__cause__)
     except Exception:  # noqa: BLE001 – a mistake of ours: shown whole, since nobody else can mend it

@@ -246,12 +246,15 @@ class Records:
 
 
 def _tag_refused(tag: Tag, digest: Digest | None) -> UsageError:
-    hint = (
-        f"use the digest it points to now: {digest}"
-        if digest
-        else "the registry does not know this tag either: `python -m pipeline status` shows the digests in use"
+    if digest is None:
+        return UsageError(
+            f"{tag.name!r} is no digest, and no tag that the registry knows",
+            hint="give sha256:…, or its first 12 hex digits; `python -m pipeline status` shows the digests in use",
+        )
+    return UsageError(
+        f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow",
+        hint=f"use the digest it points to now: {digest}",
     )
-    return UsageError(f"{tag.name!r} is a tag, and a tag may point elsewhere tomorrow", hint=hint)
 
 
 def login() -> str:

@@ -36,7 +36,7 @@ from pipeline.model.order import Order
 from pipeline.model.policy import Override
 from pipeline.model.rollback import leaving_all
 from pipeline.model.run import RunReport
-from pipeline.model.verdict import Reason
+from pipeline.model.verdict import Outcome, Reason
 from pipeline.places import Place
 from pipeline.ports import Candidate, Source, Stage
 from pipeline.preflight import Preview
@@ -236,14 +236,15 @@ class Session:
         return kept
 
     def closing_lines(self, report: RunReport, path: str) -> list[str]:
-        """What a person wants to know at the end: the image, where it serves, where the report (`path`) or else the
+        """What a person wants to know at the end: the image, where it serves now, where the report (`path`) or else the
         records are.
         """
         lines = [f"image       {report.image}"] if report.image else []
         for stage in report.stages:
-            keys = tuple(self.sites(stage.environment)) if stage.environment else ()
+            served = stage.environment if stage.outcome is Outcome.PASSED else ""
+            keys = tuple(self.sites(served)) if served else ()
             lines += [
-                f"{stage.name:<12}{self.url(stage.environment, key)}" + (f"  {key}" if len(keys) > 1 else "")
+                f"{served:<12}{self.url(stage.environment, key)}" + (f"  {key}" if len(keys) > 1 else "")
                 for key in keys
             ]
         return [*lines, f"report      {path}" if path else f"records     {self.directory}"]

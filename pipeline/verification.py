@@ -121,7 +121,7 @@ class Traffic:
         """Stops the probe; its figures, or None where it never ran. Asking again changes nothing."""
         if self._running is not None and self._ended is None:
             log = self._running.stop()
-            self._ended = summarise(log, self._marks, self.clock.monotonic())
+            self._ended = summarise(log, self._marks, self.clock.monotonic(), self.clock.now())
         return self._ended
 
 

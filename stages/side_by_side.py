@@ -168,7 +168,11 @@ class SideBySide:
         part = _Part(self.progress, 0.0, 0.7)
 
         def enough(blocks: Sequence[Block], seconds: float) -> bool:
+            first = looks.last is None
             done = looks.look(blocks, seconds)
+            if first and looks.last is not None:
+                for warning in looks.warnings:
+                    self.progress.note(warning)
             part.text = told(blocks, self.plan.rules) or part.text
             return done
 

@@ -44,7 +44,19 @@ def passed_run(seconds: int = 24) -> dict[str, Any]:
         stage["finished"] = "2026-11-28T17:30:23.0+00:00"
     staging["facts"]["comparison"] = comparison(1.01, seconds)
     prod["facts"]["deployment"]["previous_digests"] = [PRODUCTION]
-    prod["facts"]["deployment"]["probe"]["longest_gap_in"] = "bake"
+    gap = {"longest_gap_in": "bake", "longest_gap_at": "2026-11-28T17:31:05.250+00:00"}
+    prod["facts"]["deployment"]["probe"] |= gap
+    return document
+
+
+def first_run() -> dict[str, Any]:
+    """All four stages passed, and there was nothing that staging could have been compared with."""
+    document = passed_run()
+    facts = document["stages"][2]["facts"]
+    facts["load"]["distribution"] = facts["comparison"]["solo"]["candidate"]["distribution"]
+    for second in facts["load"]["series"]:
+        second["p50_ms"] = second["p95_ms"] and second["p95_ms"] / 2
+    facts["comparison"] = {"baseline": {"skipped": "nothing runs in production yet"}}
     return document
 
 

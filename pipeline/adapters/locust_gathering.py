@@ -212,12 +212,14 @@ class Gathering:
             by_second.setdefault(math.floor(index * BLOCK_SECONDS), []).append(cell)
         for second in range(math.ceil(self._measured() - 1e-6)):
             whole = merged(by_second.get(second, ()))
+            latencies = Histogram(whole.bins)
             yield Second(
                 at=float(second),
                 requests=whole.requests,
                 failures=whole.failures,
                 users=sum(self._users(record, side, second) for record in self.records),
-                p95_ms=Histogram(whole.bins).quantile(0.95),
+                p50_ms=latencies.quantile(QUANTILES["p50"]),
+                p95_ms=latencies.quantile(QUANTILES["p95"]),
             )
 
     def _users(self, record: Record, side: str, second: int) -> int:

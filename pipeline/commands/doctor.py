@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,8 +42,16 @@ def command(invocation: Invocation) -> int:
         "exit_code": int(code),
         "checks": [{"name": c.name, "state": c.state.value, "text": c.text, "fix": c.fix} for c in found],
     }
-    invocation.terminal.answer("", document)
+    invocation.terminal.answer(_counted(found), document)
     return code
+
+
+def _counted(found: Sequence[Check]) -> str:
+    """`41 OK, 4 SKIP, 1 NG: docker`."""
+    counts = Counter(check.state for check in found)
+    bad = ", ".join(check.name for check in found if check.state is State.NG)
+    line = ", ".join(f"{counts[state]} {state.value}" for state in State)
+    return f"{line}: {bad}" if bad else line
 
 
 def _seen(session: Session, name: str, key: str) -> Sequence[Check]:

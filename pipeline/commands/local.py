@@ -19,7 +19,7 @@ def command() -> None:
     """The embedded cloud: an AWS emulator that runs real containers, a load balancer, a registry, a database."""
 
 
-@command.command("up")
+@command.command("up", short_help="Starts what is not up, and what the environments ran.")
 @click.pass_obj
 def up(invocation: Invocation) -> int:
     """Starts what is not up, repairs, and brings back what the environments ran."""
@@ -41,7 +41,7 @@ def down(invocation: Invocation) -> int:
     return _answer(invocation, "down", "down: images, databases and evidence stay on disk", {})
 
 
-@command.command("status")
+@command.command("status", short_help="Whether each part is up, and what should run.")
 @click.pass_obj
 def status(invocation: Invocation) -> int:
     """Every part, whether it is up, and what each environment is recorded to run."""
@@ -58,7 +58,7 @@ def status(invocation: Invocation) -> int:
     return _answer(invocation, "status", "up" if found.up else "not up", document)
 
 
-@command.command("reset")
+@command.command("reset", short_help="Stops everything and deletes its data.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def reset(invocation: Invocation, *, yes: bool) -> int:

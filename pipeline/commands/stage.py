@@ -38,7 +38,7 @@ def build(invocation: Invocation, *, fresh: bool) -> int:
 
 
 def _one(name: str, help_text: str, *, waits: bool = False) -> click.Command:
-    @click.command(name, help=help_text)
+    @click.command(name, help=help_text, short_help=help_text)
     @click.argument("digest", callback=well_formed)
     @_fresh
     @click.pass_obj

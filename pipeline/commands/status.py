@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,7 +113,8 @@ def _lines(environment: dict[str, Any]) -> list[str]:
         f"{'':<12}commit {environment['commit'][:12] or 'unknown'}, {_health(environment)}, {environment['url']}",
     ]
     if environment["since"]:
-        lines.append(f"{'':<12}on record since {environment['since']}")
+        since = f"{datetime.fromisoformat(environment['since']):%Y-%m-%d %H:%M:%S} UTC"
+        lines.append(f"{'':<12}on record since {since}")
     if environment["deployment"]:
         lines.append(f"{'':<12}deployment in progress: {environment['deployment']}")
     if environment["drift"]:

@@ -22,7 +22,7 @@ _CODES = {
 @click.argument("digest", callback=well_formed)
 @click.argument(
     "environment",
-    metavar="ENVIRONMENT",
+    metavar="[ENVIRONMENT]",
     type=click.Choice(("integration", "staging", "prod")),
     default="prod",
 )

@@ -44,10 +44,6 @@ class Row:
         """All of them; the errors come last."""
         return (*(ratio.finding for ratio in self.ratios), self.errors.finding)
 
-    def reasons(self, outcome: Outcome) -> tuple[Reason, ...]:
-        """Why, of all findings with this outcome."""
-        return tuple(finding.reason for finding in self.findings if finding.outcome is outcome)
-
     @property
     def outcome(self) -> Outcome:
         """REFUSED when one finding is, PASSED when all are."""

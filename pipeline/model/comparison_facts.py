@@ -44,7 +44,7 @@ def comparison_facts(looks: Looks, blocks: Sequence[Block]) -> dict[str, Any]:
         "all": rows[0] if rows else None,
         "endpoints": rows[1:],
         "series": {side.value: list(_series(blocks, side)) for side in Side},
-        "distribution": {side.value: _distribution(blocks, side) for side in Side},
+        "distribution": {side.value: _whole(blocks, side).facts for side in Side},
     }
 
 
@@ -159,6 +159,7 @@ def _series(blocks: Sequence[Block], side: Side) -> Iterator[dict[str, Any]]:
         }
 
 
-def _distribution(blocks: Sequence[Block], side: Side) -> dict[str, int]:
-    whole = merged(tally.histogram.bins for block in blocks for tally in _tallies(block, side).values())
-    return {str(bin_number): whole[bin_number] for bin_number in sorted(whole)}
+def _whole(blocks: Sequence[Block], side: Side) -> Histogram:
+    return Histogram(
+        merged(tally.histogram.bins for block in blocks for tally in _tallies(block, side).values())
+    )

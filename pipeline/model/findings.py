@@ -23,7 +23,7 @@ from pipeline.model.verdict import Outcome, Reason
 ERRORS = "errors"
 """What a finding about the error share is about, where others name their quantile."""
 
-_MORE = "raise load.max_duration or load.users in pipeline.toml, so that more requests are measured"
+MORE = "raise load.max_duration or load.users in pipeline.toml, so that more requests are measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,11 @@ def judge_ratio(
     """Holds a quantile's ratio, whose interval has this confidence, against the rules at the top of this file."""
     ratio, samples = measured.ratio, measured.samples
     if ratio is None or samples < subject.fewest:
-        missing = max(1, subject.fewest - samples)
+        missing = max(1, subject.fewest - samples, _missing_of_equals(measured, rules))
         text = f"{subject.words} rests on {samples:,} requests a side, {subject.fewest:,} are needed"
-        return RatioFinding(_undecided(subject, text, _MORE), measured, missing)
+        if samples + missing > max(samples + 1, subject.fewest):
+            text += f", with an interval as wide as now about {samples + missing:,}"
+        return RatioFinding(_undecided(subject, text, MORE), measured, missing)
     seen = _ratio_words(subject, ratio, confidence)
     if _slower(ratio, measured.baseline_ms, rules):
         text = f"{seen}, tolerated are {1 + rules.tolerance:.2f}"
@@ -117,9 +119,9 @@ def judge_ratio(
     excluded = _excluded(measured.baseline_ms, rules)
     if ratio.high < excluded:
         return RatioFinding(Finding(subject, Outcome.PASSED, Reason(seen)), measured)
-    missing = _missing(ratio, samples, excluded)
+    missing = max(1, _missing(measured, rules))
     text = f"{seen}, and {excluded:.2f} × is not ruled out; about {missing:,} more requests a side would tell"
-    return RatioFinding(_undecided(subject, text, _MORE), measured, missing)
+    return RatioFinding(_undecided(subject, text, MORE), measured, missing)
 
 
 def judge_errors(
@@ -141,7 +143,7 @@ def judge_errors(
     if increase.high < rules.exclude_errors:
         return ErrorFinding(Finding(subject, Outcome.PASSED, Reason(seen)), increase)
     text = f"{seen}, and {_points(rules.exclude_errors)} are not ruled out"
-    return ErrorFinding(_undecided(subject, text, _MORE), increase)
+    return ErrorFinding(_undecided(subject, text, MORE), increase)
 
 
 def _undecided(subject: Subject, text: str, remedy: str) -> Finding:
@@ -149,8 +151,13 @@ def _undecided(subject: Subject, text: str, remedy: str) -> Finding:
 
 
 def _slower(ratio: QuantileRatio, baseline_ms: float, rules: RelativeRules) -> bool:
+    return ratio.low > 1 and _intolerable(ratio, baseline_ms, rules)
+
+
+def _intolerable(ratio: QuantileRatio, baseline_ms: float, rules: RelativeRules) -> bool:
+    """Whether it would be slower, were it sure."""
     noticeable = (ratio.point - 1) * baseline_ms >= rules.min_delta_ms
-    return ratio.low > 1 and ratio.point >= 1 + rules.tolerance and noticeable
+    return ratio.point >= 1 + rules.tolerance and noticeable
 
 
 def _slower_remedy(subject: Subject) -> str:
@@ -171,16 +178,31 @@ def _excluded(baseline_ms: float, rules: RelativeRules) -> float:
     return max(1 + rules.exclude, noticeable)
 
 
-def _missing(ratio: QuantileRatio, samples: int, excluded: float) -> int:
-    """How many more requests would narrow the interval (as the root of their number) until it decides.
+def _missing(measured: Measured, rules: RelativeRules) -> int:
+    """How many more requests would narrow the interval (as the root of their number) until it decides; 0 if it does.
 
-    That is until it lies above 1 or below what is excluded, whichever comes first.
+    That is until it lies above 1, where the ratio is not tolerated, or below what is excluded, whichever comes first.
+    Without a ratio nothing can be told of it: 0.
     """
+    ratio = measured.ratio
+    if ratio is None:
+        return 0
+    excluded = _excluded(measured.baseline_ms, rules)
     point, low, high, bound = (math.log(value) for value in (ratio.point, ratio.low, ratio.high, excluded))
-    factors = [((point - low) / point) ** 2] if point > 0 else []
+    factors = [((point - low) / point) ** 2] if _intolerable(ratio, measured.baseline_ms, rules) else []
     if point < bound:
         factors.append(((high - point) / (bound - point)) ** 2)
-    return max(1, math.ceil(samples * (min(factors) - 1)))
+    return max(0, math.ceil(measured.samples * (min(factors, default=1.0) - 1)))
+
+
+def _missing_of_equals(measured: Measured, rules: RelativeRules) -> int:
+    """The same as if both sides were equally fast: where a ratio itself rests on few requests, it says little."""
+    ratio = measured.ratio
+    if ratio is None or not _missing(measured, rules):
+        return 0
+    excluded = _excluded(measured.baseline_ms, rules)
+    factor = (math.log(ratio.high / ratio.low) / 2 / math.log(excluded)) ** 2
+    return math.ceil(measured.samples * (factor - 1))
 
 
 def _ratio_words(subject: Subject, ratio: QuantileRatio, confidence: float) -> str:

@@ -46,6 +46,11 @@ class Histogram:
         """How many latencies were counted."""
         return sum(self.bins.values())
 
+    @property
+    def facts(self) -> dict[str, int]:
+        """The counts as JSON values, by bin, the fastest first."""
+        return {str(number): self.bins[number] for number in sorted(self.bins)}
+
     def merge(self, other: Histogram) -> Histogram:
         """Both together; neither is changed."""
         return Histogram(Counter(self.bins) + Counter(other.bins))

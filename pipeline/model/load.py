@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +102,13 @@ class GeneratorHealth:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One interval of measuring, `at` seconds after its begin; `p95_ms` is None where nothing was answered."""
+    """One interval of measuring, `at` seconds after its begin; the quantiles are None where nothing was answered."""
 
     at: float
     requests: int
     failures: int
     users: int
+    p50_ms: float | None
     p95_ms: float | None
 
 
@@ -193,7 +194,7 @@ def metrics_of(summary: LoadSummary) -> dict[str, float]:
 
 
 def facts_of(summary: LoadSummary) -> dict[str, Any]:
-    """The summary as JSON values for records and reports: all requests, a row an endpoint, errors, the time series."""
+    """The summary as JSON for records and reports: all requests, a row an endpoint, errors, series, distribution."""
     return {
         "seconds": number(summary.seconds),
         "all": _row(summary.total),
@@ -202,16 +203,8 @@ def facts_of(summary: LoadSummary) -> dict[str, Any]:
         "unfinished": summary.unfinished,
         "as_sent": {f"{label}_ms": number(value) for label, value in summary.as_sent.items()},
         "generator": health_of(summary.generator),
-        "series": [
-            {
-                "at": s.at,
-                "requests": s.requests,
-                "failures": s.failures,
-                "users": s.users,
-                "p95_ms": number(s.p95_ms),
-            }
-            for s in summary.series
-        ],
+        "series": [asdict(second) for second in summary.series],
+        "distribution": summary.total.histogram.facts,
     }
 
 

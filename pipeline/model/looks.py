@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pipeline.model.comparison import Comparison, compare
 from pipeline.model.findings import Finding, Subject
 from pipeline.model.relative_rules import RelativeRules
+from pipeline.model.shortfall import Shortfall
 from pipeline.model.sides import Block
 from pipeline.model.verdict import Outcome, Reason
 
@@ -119,9 +120,25 @@ class Looks:
         before = self._seen_before(seconds)
         confirmed = tuple(found for found in comparison.refused if found.sure or found.subject in before)
         until = blocks[-1].index if blocks else -1
-        look = Look(seconds, comparison, *_meaning(comparison, confirmed), confirmed, until)
+        meaning = _meaning(comparison, confirmed, self._short(comparison, seconds))
+        look = Look(seconds, comparison, *meaning, confirmed, until)
         self._taken.append(look)
         return look
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What of all requests will probably stay undecided, as far as the look that stands can tell."""
+        if self.last is None or self.decided:
+            return ()
+        short = self._short(self.last.comparison, self.last.at)
+        return tuple(one.warning for one in short if one.beyond)
+
+    def _short(self, comparison: Comparison, seconds: float) -> Sequence[Shortfall]:
+        return [
+            Shortfall(found, seconds, self._rules.max_duration)
+            for found in comparison.total.ratios
+            if found.finding.outcome is Outcome.UNDECIDED
+        ]
 
     @property
     def _due(self) -> float:
@@ -138,13 +155,17 @@ class Looks:
         return {found.subject for found in self.last.comparison.refused}
 
 
-def _meaning(comparison: Comparison, confirmed: Sequence[Finding]) -> tuple[Outcome, tuple[Reason, ...]]:
+def _meaning(
+    comparison: Comparison, confirmed: Sequence[Finding], short: Sequence[Shortfall]
+) -> tuple[Outcome, tuple[Reason, ...]]:
     if confirmed:
         return Outcome.REFUSED, tuple(found.reason for found in confirmed)
     if comparison.refused:
         return Outcome.UNDECIDED, tuple(_once(found) for found in comparison.refused)
     if comparison.outcome is Outcome.UNDECIDED and not comparison.disturbed:
-        return Outcome.UNDECIDED, comparison.total.reasons(Outcome.UNDECIDED)
+        errors = comparison.total.errors.finding
+        open_errors = (errors.reason,) if errors.outcome is Outcome.UNDECIDED else ()
+        return Outcome.UNDECIDED, (*(one.reason for one in short), *open_errors)
     return comparison.outcome, (comparison.reason,)
 
 

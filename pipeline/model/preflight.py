@@ -96,7 +96,9 @@ def _percentages(intent: Intent, _seen: Surroundings) -> Iterable[Finding]:
             "an old task nor start a new one"
         )
         yield ng(text, "set maximumPercent to 200 on the service, or minimumHealthyPercent lower")
-    yield ok(f"at least {least} %, at most {most} % of {live.desired} tasks during a rollout")
+    yield ok(
+        f"at least {least} %, at most {most} % of {live.desired} task{'s' * (live.desired != 1)} during a rollout"
+    )
 
 
 def _container(intent: Intent, _seen: Surroundings) -> Iterable[Finding]:

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from itertools import pairwise
 from typing import Any
@@ -26,6 +27,9 @@ LEAST_REQUESTS = 10
 _LEAST_FAILED = 3
 _NOTICEABLE_MS = 500.0
 _KINDS = 5
+_LONG_GAP = 1.0
+"""Seconds without a good answer from which people want to look into a log for what happened then."""
+
 _REMEDY = "look at the application's log; the old release serves again once the way back is complete"
 
 
@@ -124,7 +128,7 @@ class ProbeSummary:
     """The whole probe in figures: in all, by phase, and since the bake began (bake and drain together).
 
     `late` were sent late by the probe. `longest_gap` is the longest time in seconds without a good answer, less the
-    probe's own pauses, which `paused` sums up; `gap_in` is the phase in which it began.
+    probe's own pauses, which `paused` sums up; `gap_in` is the phase in which it began, `gap_at` when, where known.
     """
 
     whole: Figures = field(default_factory=Figures)
@@ -134,6 +138,7 @@ class ProbeSummary:
     longest_gap: float = 0.0
     paused: float = 0.0
     gap_in: Phase | None = None
+    gap_at: datetime | None = None
 
     def of(self, phase: Phase) -> Figures:
         """The figures of a phase."""
@@ -141,10 +146,11 @@ class ProbeSummary:
 
     @property
     def line(self) -> str:
-        """For people: `74 requests, 0 failed, longest gap 0.2 s`."""
+        """For people: `74 requests, 0 failed, longest gap 0.2 s`; from a second on also when it began."""
         failed = f"{self.whole.failed} failed"
         kinds = f" ({told(self.whole)})" if self.whole.failed else ""
-        return f"{self.whole.sent} requests, {failed}{kinds}, longest gap {self.longest_gap:.1f} s"
+        since = f" from {self.gap_at:%H:%M:%S %Z} on" if self.gap_at and self.longest_gap >= _LONG_GAP else ""
+        return f"{self.whole.sent} requests, {failed}{kinds}, longest gap {self.longest_gap:.1f} s{since}"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -153,6 +159,7 @@ class ProbeSummary:
             **self.whole.facts,
             "longest_gap_s": round(self.longest_gap, 3),
             "longest_gap_in": self.gap_in.value if self.gap_in else "",
+            "longest_gap_at": self.gap_at.isoformat(timespec="milliseconds") if self.gap_at else None,
             "late": self.late,
             "paused_s": round(self.paused, 3),
             "phases": {phase.value: figures.facts for phase, figures in self.phases.items()},
@@ -173,8 +180,11 @@ class ProbeLimits:
     max_slowdown: float = 0.0
 
 
-def summarise(log: Log, marks: Sequence[Mark], until: float) -> ProbeSummary:
-    """Figures of what was planned since the first of `marks`; `until` is now. Without marks nothing counts."""
+def summarise(log: Log, marks: Sequence[Mark], until: float, now: datetime | None = None) -> ProbeSummary:
+    """Figures of what was planned since the first of `marks`; `until` is now, and `now` its time of day, where known.
+
+    Without marks nothing counts.
+    """
     if not marks:
         return ProbeSummary()
     shots = [shot for shot in log.shots if shot.planned >= marks[0].since]
@@ -188,6 +198,7 @@ def summarise(log: Log, marks: Sequence[Mark], until: float) -> ProbeSummary:
         late=sum(shot.late for shot in shots),
         longest_gap=gap,
         gap_in=_phase_at(began, marks),
+        gap_at=now and now - timedelta(seconds=until - began),
         paused=sum(_overlap(pause, marks[0].since, until) for pause in log.pauses),
     )
 

@@ -259,7 +259,9 @@ def _probed(known: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not probes:
         return None
     counted = {key: sum(probe.get(key) or 0 for probe in probes) for key in ("sent", "failed")}
-    return {**counted, "longest_gap_s": max(probe.get("longest_gap_s") or 0.0 for probe in probes)}
+    longest = max(probes, key=lambda probe: probe.get("longest_gap_s") or 0.0)
+    gap = {key: longest.get(key) for key in ("longest_gap_s", "longest_gap_in", "longest_gap_at")}
+    return {**counted, **gap}
 
 
 def deployment_in(facts: Mapping[str, Any], region: str) -> Mapping[str, Any]:

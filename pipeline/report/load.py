@@ -116,30 +116,28 @@ def _drawn(compared: Recorded, alone: Recorded, settings: Recorded) -> Markup:
     bounds = _bounds(settings)
     both = {side: list(compared["series"][side]) for side in SIDES}
     if any(both.values()):
+        bins = _bins({side: compared["distribution"][side] for side in SIDES})
         key = join(
             Markup('<li><span class="side {}">{}</span></li>').format(side, name)
             for side, name in SIDES.items()
         )
         return Markup('<ul class="key sides">{}</ul><div class="charts">{}</div>').format(
-            key, join(_charts(both, bounds, _bins(compared)))
+            key, join(_charts(both, bounds, bins))
         )
+    if not alone:
+        return Markup("")
     only = {"candidate": _lasting(list(alone["series"]))}
-    return (
-        Markup('<div class="charts">{}</div>').format(join(_charts(only, bounds, {})))
-        if alone
-        else Markup("")
-    )
+    bins = _bins({"candidate": alone["distribution"]})
+    return Markup('<div class="charts">{}</div>').format(join(_charts(only, bounds, bins)))
 
 
 def _charts(sides: Sides, bounds: Mapping[str, Line], bins: Bins) -> Iterator[Markup]:
     yield curves("Requests", "per s", _curves(sides, "requests"))
     for label in ("p50", "p95"):
         drawn = _curves(sides, f"{label}_ms")
-        if drawn or bins:
-            yield curves(f"{label}, ms", "ms", drawn, [bounds[label]] if label in bounds else [])
+        yield curves(f"{label}, ms", "ms", drawn, [bounds[label]] if label in bounds else [])
     yield curves("Failed requests", "per s", _curves(sides, "failures"))
-    if bins:
-        yield distribution("Latencies, share of requests", bins)
+    yield distribution("Latencies, share of requests", bins)
 
 
 def _curves(sides: Sides, name: str) -> list[Curve]:
@@ -170,17 +168,16 @@ def _lasting(entries: Sequence[Recorded]) -> list[Recorded]:
     ]
 
 
-def _bins(compared: Recorded) -> Bins:
-    found: dict[str, tuple[str, Mapping[int, int]]] = {}
-    for side, name in SIDES.items():
-        counts = {
+def _bins(sides: Mapping[str, Recorded]) -> Bins:
+    counts = {
+        side: {
             int(label): int(value.number)
-            for label, value in compared["distribution"][side].items()
+            for label, value in told.items()
             if label.lstrip("-").isdecimal() and value.number
         }
-        if counts:
-            found[side] = (name, counts)
-    return found
+        for side, told in sides.items()
+    }
+    return {side: (SIDES[side], found) for side, found in counts.items() if found}
 
 
 def _bounds(settings: Recorded) -> dict[str, Line]:

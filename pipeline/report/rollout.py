@@ -175,9 +175,10 @@ def _phase(name: str, figures: Recorded) -> tuple[Text, ...]:
 
 
 def _gaps(probe: Recorded) -> Markup:
-    """The longest time without a good answer, and in which phase it began."""
-    phase = probe["longest_gap_in"].text
-    where = f", begun in the phase “{phase}”" if phase else ""
+    """The longest time without a good answer, and when and in which phase it began."""
+    phase, at = probe["longest_gap_in"].text, probe["longest_gap_at"].moment
+    began = (f" at {at:%H:%M:%S %Z}" if at else "") + (f" in the phase “{phase}”" if phase else "")
+    where = f", begun{began}" if began else ""
     late = probe["late"].number
     own = f" {count(late)} requests were sent late by the probe itself." if late else ""
     verdict = probe["verdict"]

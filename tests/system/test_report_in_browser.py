@@ -14,6 +14,7 @@ from tests import browser
 from tests.browser import Page
 from tests.run_documents import (
     HOSTILE,
+    first_run,
     hostile_cases,
     hostile_run,
     passed_run,
@@ -23,6 +24,7 @@ from tests.run_documents import (
 
 REPORTS = {
     "passed": (passed_run, suite_cases),
+    "first": (first_run, suite_cases),
     "refused": (refused_run, suite_cases),
     "hostile": (hostile_run, hostile_cases),
 }
@@ -110,6 +112,17 @@ def test_curves_are_drawn(shown: Page, addresses: dict[str, str], width: int, sc
     areas = shown.evaluate("[...document.querySelectorAll('.area')].map(area => area.getBBox().height)")
     assert len(areas) == 2
     assert min(areas) > 50
+
+
+def test_curves_and_latencies_of_a_load_without_a_baseline_are_drawn(
+    shown: Page, addresses: dict[str, str]
+) -> None:
+    shown.size(1280)
+    shown.open(addresses["first"])
+    assert [curve["kind"] for curve in shown.evaluate(CURVES)] == ["candidate"] * 4
+    areas = shown.evaluate("[...document.querySelectorAll('.area')].map(area => area.getBBox().height)")
+    assert len(areas) == 1
+    assert areas[0] > 50
 
 
 def test_intervals_are_drawn_where_they_are(shown: Page, addresses: dict[str, str]) -> None:

@@ -70,6 +70,17 @@ def test_the_version_is_the_packages(capsys: Said) -> None:
     assert capsys.readouterr().out.startswith("onedigest, version ")
 
 
+@pytest.mark.parametrize("group", ["local", "stage"])
+def test_the_list_of_what_a_command_can_do_is_not_cut_off(group: str, capsys: Said) -> None:
+    assert main([group, "--help"]) == ExitCode.DONE
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
+def test_an_argument_that_may_be_left_out_is_in_brackets(capsys: Said) -> None:
+    main(["verify", "--help"])
+    assert "DIGEST [ENVIRONMENT]" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_there_under_its_name(name: str, capsys: Said) -> None:
     assert main([name, "--help"]) == ExitCode.DONE
@@ -82,6 +93,7 @@ def test_every_command_is_there_under_its_name(name: str, capsys: Said) -> None:
         (["promtoe"], "no such command: 'promtoe' (did you mean 'promote'?)", "python -m pipeline --help"),
         (["zzz"], "no such command: 'zzz'", "python -m pipeline --help"),
         (["promote"], "Missing argument 'DIGEST'", "python -m pipeline promote --help"),
+        (["history"], "'ENVIRONMENT'. Choose from: staging, prod\n", "python -m pipeline history --help"),
         (["run", "--until", "never"], "'never' is not one of", "python -m pipeline run --help"),
         (["--nope"], "--nope", "python -m pipeline --help"),
     ],

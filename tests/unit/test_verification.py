@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -87,6 +88,8 @@ def test_a_rollout_is_probed_from_before_the_update_until_the_old_tasks_are_gone
     assert probe["phases"]["bake"]["sent"] >= 45
     assert sum(phase["sent"] for phase in probe["phases"].values()) == probe["sent"]
     assert probe["verdict"]["outcome"] == "passed"
+    assert result.started_at is not None
+    assert datetime.fromisoformat(probe["longest_gap_at"]) >= result.started_at
     assert result.facts["probe"] == probe
     assert scene.said.notes[-1] == f"probe: {probe['sent']} requests, 0 failed, longest gap 0.2 s"
     assert scene.traffic.running[0].stopped

@@ -263,6 +263,7 @@ class TestSummary:
     def test_the_series_is_by_the_second_in_which_was_sent(self) -> None:
         series = gathered(whole(), whole()).pair().candidate.series
         assert [(s.at, s.requests, s.users) for s in series] == [(0.0, 42, 8), (1.0, 40, 8)]
+        assert series[0].p50_ms == pytest.approx(10.0, rel=0.005)
         assert series[0].p95_ms == pytest.approx(10.0, rel=0.005)
 
     def test_a_load_on_one_side_is_the_candidates(self) -> None:

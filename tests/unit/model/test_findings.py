@@ -99,6 +99,25 @@ def test_what_is_missing_is_what_decides_first() -> None:
     assert judged(2.0, 1.8, 2.2, 0.9).missing >= 1
 
 
+def test_what_is_tolerated_is_not_waited_for_to_become_slower() -> None:
+    """The interval is above 1 already, which decides nothing: it has to come below what is excluded."""
+    found = judged(1.05, 1.01, 1.30)
+    factor = (math.log(1.30 / 1.05) / math.log(1.25 / 1.05)) ** 2
+    assert found.missing == math.ceil(1000 * (factor - 1))
+
+
+def test_with_too_few_requests_a_wide_interval_asks_for_more_than_the_fewest() -> None:
+    tail = Subject(ALL, "p99", 0.99)
+    factor = (math.log(1 / 0.5) / math.log(1.25)) ** 2
+    assert judged(1.0, 0.5, 2.0, subject=tail, samples=1000).missing == math.ceil(1000 * (factor - 1)) > 5000
+    equal = judged(1.0, 0.5, 2.0, subject=tail, samples=1000).missing
+    assert judged(1.24, 0.62, 2.48, subject=tail, samples=1000).missing == equal, (
+        "few say little of the ratio"
+    )
+    assert judged(1.0, 0.99, 1.01, subject=tail, samples=1000).missing == 5000
+    assert judge_ratio(tail, Measured(None, 1000, 0.0, 0.0), RULES, 0.995).missing == 5000
+
+
 def test_too_few_requests_say_only_so() -> None:
     found = judged(3.0, 2.0, 4.0, subject=Subject(ALL, "p50", 0.5), samples=799)
     assert found.finding.outcome is UNDECIDED

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model.histogram import Histogram
+from pipeline.model.histogram import Histogram, bin_of
 from pipeline.model.limits import Limit, judge_metrics
 from pipeline.model.load import (
     EndpointSummary,
@@ -322,14 +322,23 @@ def test_what_passed_here_passes_again_on_the_record() -> None:
 
 
 def test_the_facts_are_json_with_a_row_an_endpoint_and_the_series() -> None:
-    summary = replace(
-        GOOD, errors={"GET / 500": 2}, series=[Second(0.0, 120, 0, 20, 41.0), Second(1.0, 0, 0, 20, None)]
-    )
+    series = [Second(0.0, 120, 0, 20, 12.0, 41.0), Second(1.0, 0, 0, 20, None, None)]
+    summary = replace(GOOD, errors={"GET / 500": 2}, series=series)
     facts = json.loads(json.dumps(facts_of(summary), allow_nan=False))
     assert [row["name"] for row in facts["endpoints"]] == ["GET /api/owners", "GET /api/vets"]
     assert facts["all"]["error_rate_interval"][0] == 0
     assert facts["errors"] == {"GET / 500": 2}
-    assert [second["p95_ms"] for second in facts["series"]] == [41.0, None]
+    assert [(second["p50_ms"], second["p95_ms"]) for second in facts["series"]] == [
+        (12.0, 41.0),
+        (None, None),
+    ]
+
+
+def test_the_facts_hold_how_often_each_latency_came() -> None:
+    quick, slow = endpoint("GET /", 3, 5.0), endpoint("GET /api/vets", 1, 200.0)
+    bins = facts_of(measured(slow, quick))["distribution"]
+    assert list(bins.items()) == [(str(bin_of(5.0)), 3), (str(bin_of(200.0)), 1)]
+    assert facts_of(measured())["distribution"] == {}
 
 
 def test_the_facts_of_nothing_are_json_too() -> None:

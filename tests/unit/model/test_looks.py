@@ -128,6 +128,44 @@ def test_at_the_cap_it_says_what_was_missing() -> None:
     assert "percentage points" in texts[2]
 
 
+P99 = RelativeRules(percentiles=("p95", "p99"))
+
+
+def test_at_the_cap_it_says_how_much_more_time_or_load_would_have_told() -> None:
+    looks = Looks(P99)
+    assert asked(looks, SAME, 64) == [True]
+    assert looks.last is not None
+    (reason,) = looks.last.reasons
+    assert "p99 of all requests rests on 3,5" in reason.text
+    assert " requests/s a side that is about " in reason.text
+    assert reason.remedy.startswith("raise load.max_duration to about ")
+    assert "load.users" in reason.remedy
+
+
+def test_the_first_look_tells_already_what_will_stay_undecided() -> None:
+    looks = Looks(P99)
+    assert not looks.warnings
+    assert asked(looks, SAME, 16) == [False]
+    (warning,) = looks.warnings
+    assert warning.startswith("p99 of all requests will probably stay undecided (at 5")
+    assert "raise load.max_duration" in warning
+
+
+def test_what_there_is_time_for_is_not_warned_of() -> None:
+    few = Looks(RelativeRules(max_duration=1000))
+    assert asked(few, FEW, 16) == [False]
+    assert not few.warnings
+    decided = Looks(RULES)
+    assert asked(decided, SAME, 16) == [True]
+    assert not decided.warnings
+
+
+def test_a_load_without_a_request_warns_of_nothing() -> None:
+    looks = Looks(P99)
+    looks.take([], 16)
+    assert not looks.warnings
+
+
 def test_disturbed_blocks_are_the_reason_by_themselves() -> None:
     chance = random.Random(2)
     machine = [90.0 if at % 12 < 5 else 10.0 for at in range(60)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -80,6 +81,17 @@ def test_the_longest_gap_is_told_with_the_phase_it_began_in() -> None:
     assert summary([*every(0, 9), *every(12, 40)]).facts["longest_gap_in"] == "before"
     assert summary([*every(0, 25), *every(32, 40)]).facts["longest_gap_in"] == "bake"
     assert summarise(Log(), (), 2.0).facts["longest_gap_in"] == ""
+
+
+def test_the_longest_gap_is_told_with_the_time_of_day_at_which_it_began() -> None:
+    shots = [*every(0, 25), *every(32, 40)]
+    now = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+    found = summarise(Log(shots), MARKS, 40.0, now)
+    assert found.gap_at is not None
+    assert abs(found.gap_at - (now - timedelta(seconds=15))) < timedelta(seconds=0.3)
+    assert found.facts["longest_gap_at"] == "2026-01-01T11:59:44.820+00:00"
+    assert found.line.endswith("longest gap 7.2 s from 11:59:44 UTC on")
+    assert summarise(Log(shots), MARKS, 40.0).facts["longest_gap_at"] is None
 
 
 def test_a_slow_answer_that_comes_after_the_end_makes_no_negative_gap() -> None:

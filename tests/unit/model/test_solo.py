@@ -57,7 +57,7 @@ def test_more_than_one_and_a_half_times_the_median_or_twice_the_tail_is_suspicio
 )
 def test_a_tail_must_be_slow_in_most_of_the_seconds(seconds: list[float | None], *, suspicious: bool) -> None:
     def with_seconds(told: list[float | None], summary: LoadSummary) -> LoadSummary:
-        series = [Second(float(at), 100, 0, 5, p95) for at, p95 in enumerate(told)]
+        series = [Second(float(at), 100, 0, 5, 10.0, p95) for at, p95 in enumerate(told)]
         return replace(summary, series=series)
 
     candidate = with_seconds(seconds, alone(11, 45))

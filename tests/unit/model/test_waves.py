@@ -200,7 +200,15 @@ FIRST = {
     "already": True,
     "probe": {"sent": 10, "failed": 1, "longest_gap_s": 0.5},
 }
-SECOND = {**FIRST, "started_at": LATE, "healthy_at": LATE, "already": False, "reattached": True}
+OF_LONGER_GAP = {"longest_gap_s": 0.9, "longest_gap_in": "switch", "longest_gap_at": LATE}
+SECOND = {
+    **FIRST,
+    "started_at": LATE,
+    "healthy_at": LATE,
+    "already": False,
+    "reattached": True,
+    "probe": {"sent": 10, "failed": 1, **OF_LONGER_GAP},
+}
 
 
 def test_the_whole_is_recorded_as_one_rollout_and_each_region_beside_it() -> None:
@@ -210,7 +218,7 @@ def test_the_whole_is_recorded_as_one_rollout_and_each_region_beside_it() -> Non
     assert facts["drained_at"] is None
     assert (facts["already"], facts["reattached"]) == (False, True)
     assert (facts["image_digests"], facts["previous_digests"]) == (["sha256:new"], ["sha256:old"])
-    assert facts["probe"] == {"sent": 20, "failed": 2, "longest_gap_s": 0.5}
+    assert facts["probe"] == {"sent": 20, "failed": 2, **OF_LONGER_GAP}
     assert facts["waves"] == [["a"], ["b"]]
     assert facts["regions"] == {
         "a": {**FIRST, "outcome": "succeeded"},

@@ -22,6 +22,7 @@ from tests.run_documents import (
     HOSTILE,
     PRODUCTION,
     comparison,
+    first_run,
     hostile_cases,
     hostile_run,
     passed_run,
@@ -307,12 +308,19 @@ def test_curves_break_where_nothing_was_measured_or_a_second_is_missing() -> Non
 
 
 def test_without_a_baseline_it_says_why_and_shows_the_candidate_alone() -> None:
-    document = changed(passed_run(), 2, comparison={"baseline": {"skipped": "nothing runs in production"}})
+    document = first_run()
     text = section(document, "load-staging")
-    assert "Not compared with production: nothing runs in production." in text
+    assert "Not compared with production: nothing runs in production yet." in text
     assert "3,287 requests in 20 s, 0 failed; the candidate alone, within absolute limits" in text
     assert "POST /api/owners/{id}/pets 179 0" in text
-    assert len(re.findall('class="curve candidate"', page(document))) == 3
+    assert len(re.findall('class="curve candidate"', page(document))) == 4
+    assert re.findall('class="area (.+?)"', page(document)) == ["candidate"]
+
+
+def test_a_record_from_before_there_were_distributions_says_that_it_has_none() -> None:
+    document = first_run()
+    del document["stages"][2]["facts"]["load"]["distribution"]
+    assert "Latencies, share of requests: not recorded" in section(document, "load-staging")
 
 
 def test_a_record_without_any_word_of_a_comparison_says_so() -> None:
@@ -403,7 +411,7 @@ def test_a_rollout_tells_events_digests_and_the_probe() -> None:
     assert "begun 2026-11-28 17:31:02 UTC 0 s" in text
     assert "before it ran 7c7c7c7c7c7c" in text
     assert "17:31:15 UTC 13.1 s 20 s" in text
-    assert "Longest time without a good answer: 0.21 s, begun in the phase “bake”." in text
+    assert "Longest time without a good answer: 0.21 s, begun at 17:31:05 UTC in the phase “bake”." in text
     assert "in all 51 0 0 3.9 ms 7.6 ms" in text
     assert "18 OK, not known: pass role: the account's root user acts" in text
 

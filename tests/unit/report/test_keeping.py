@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -70,6 +70,17 @@ def test_without_a_report_that_is_said() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted(keeper, RunInterrupt(RunReport("1", (STAGE,))))
     assert keeper.said.getvalue().endswith("report      none\n")
+
+
+def test_where_a_release_serves_is_told_of_what_passed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "url", lambda _self, name, _key: f"http://{name}.test")
+    passed = replace(STAGE, name="rollback", outcome=Outcome.PASSED, error_code=None)
+    told = session(tmp_path, io.StringIO()).closing_lines(RunReport("1", (passed,)), "/r.html")
+    assert told == ["prod        http://prod.test", "report      /r.html"]
+    told = session(tmp_path, io.StringIO()).closing_lines(RunReport("1", (STAGE,)), "/r.html")
+    assert told == ["report      /r.html"]
 
 
 def session(root: Path, said: io.StringIO) -> Session:

@@ -129,6 +129,7 @@ class Bench:
     opponent: FakeOpponent = field(default_factory=FakeOpponent)
     load: TwoSided = field(default_factory=TwoSided)
     limits: LoadLimits = LIMITS
+    rules: RelativeRules = field(default_factory=RelativeRules)
     kept: list[bytes] = field(default_factory=list)
     registry: PipelineError | None = None
     progress: RecordedProgress = field(default_factory=RecordedProgress)
@@ -143,7 +144,7 @@ class Bench:
         (self.folder / "locustfile.py").write_text("class User: ...\nUser")
         return StagingStage(
             self.world.environment("staging"),
-            LoadPlan(SHAPE, self.folder, self.limits, GeneratorLimits(), self.folder),
+            LoadPlan(SHAPE, self.folder, self.limits, GeneratorLimits(), self.folder, self.rules),
             self.load,
             opponent=self.opponent,
             keep=self.keep,
@@ -195,6 +196,20 @@ def test_a_candidate_slower_than_production_is_refused_and_not_measured_alone(be
     assert result.facts["comparison"]["solo"] == {"skipped": "refused side by side already"}
     assert result.metrics["p50_ratio"] == pytest.approx(1.5, abs=0.02)
     assert bench.opponent.told[-1] == "end"
+
+
+def test_a_quantile_that_the_load_is_too_light_for_is_told_at_the_first_look_and_in_the_end(
+    bench: Bench,
+) -> None:
+    bench.rules = RelativeRules(percentiles=("p50", "p99"))
+    bench.load.endpoints = {"GET /": replace(STEADY, requests=3_200)}
+    result = bench.run()
+    assert result.outcome is Outcome.UNDECIDED
+    (warning,) = [note for note in bench.progress.notes if "will probably stay undecided" in note]
+    assert warning.startswith("p99 of all requests will probably stay undecided")
+    assert "raise load.max_duration to about" in warning
+    assert "requests/s a side that is about" in result.verdict.reasons[0].text
+    assert result.verdict.reasons[0].remedy.startswith("raise load.max_duration to about")
 
 
 def test_the_verdict_can_be_worked_out_again_from_what_was_stored(bench: Bench) -> None:
