@@ -135,8 +135,8 @@ def _rollout(scope: Scope, grounds: Grounds) -> list[Statement]:
             "Deployments",
             ("ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions", "ecs:StopServiceDeployment"),
             [
-                scope.arn("ecs", f"service-{kind}/{path}/*")
-                for kind in ("deployment", "revision")
+                scope.arn("ecs", f"{kind}/{path}{below}")
+                for kind, below in (("service", ""), ("service-deployment", "/*"), ("service-revision", "/*"))
                 for path in services
             ],
         ),
@@ -233,7 +233,7 @@ def _services(scope: Scope, environments: Sequence[Grounds]) -> list[Statement]:
         for grounds in environments
         for resource in (
             f"cluster/{grounds.cluster}",
-            *(f"{kind}/{grounds.cluster}/*" for kind in ("service", "task", "container-instance")),
+            *(f"{kind}/{grounds.cluster}/*" for kind in _IN_CLUSTER),
         )
     ]
     definitions = [arn for grounds in environments for arn in _families(scope, grounds)]
@@ -266,18 +266,21 @@ _ROLE_CALLS = (
     *("iam:RemoveRoleFromInstanceProfile", "iam:TagRole", "iam:UntagRole"),
     *("iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"),
 )
+_IN_CLUSTER = ("service", "service-deployment", "task", "container-instance")
 _DEFINITION_CALLS = (
     *("ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"),
-    *("ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
+    "ecs:ListTaskDefinitions",
 )
 _LOOK = (
     *("autoscaling:Describe*", "application-autoscaling:Describe*", "cloudwatch:DescribeAlarms"),
-    *("cloudformation:DescribeStacks", "dynamodb:ListTables", "ec2:Describe*", "ecr:DescribeRepositories"),
+    *("cloudwatch:GetMetricData", "cloudformation:DescribeStacks", "cloudformation:ListStacks"),
+    *("dynamodb:ListTables", "ec2:Describe*", "ecr:DescribeRepositories"),
     *("ecs:DescribeCapacityProviders", "ecs:DescribeTasks", "ecs:ListClusters", "ecs:ListServices"),
     "ecs:ListTasks",
     "elasticloadbalancing:Describe*",
     *("iam:ListRoles", "kms:DescribeKey", "kms:ListAliases", "kms:ListKeys", "kms:ListResourceTags"),
-    *("logs:DescribeLogGroups", "secretsmanager:ListSecrets", "tag:GetResources"),
+    *("logs:DescribeIndexPolicies", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies"),
+    *("secretsmanager:ListSecrets", "tag:GetResources"),
 )
 _LOOK_ROLLOUT = (
     *("cloudwatch:DescribeAlarms", "elasticloadbalancing:DescribeListeners"),
@@ -288,13 +291,17 @@ _LOOK_ROLLOUT = (
 _BROAD = (
     *("application-autoscaling:*ScalableTarget", "application-autoscaling:*ScalingPolicy"),
     *("application-autoscaling:*TagsForResource", "application-autoscaling:TagResource"),
+    "application-autoscaling:UntagResource",
     *("autoscaling:*AutoScalingGroup", "autoscaling:*Tags", "ec2:*InternetGateway", "ec2:*LaunchTemplate*"),
     *("ec2:*Route", "ec2:*RouteTable", "ec2:*SecurityGroup*", "ec2:*Subnet", "ec2:*Tags", "ec2:*Vpc"),
-    *("ec2:ModifySubnetAttribute", "ec2:ModifyVpcAttribute", "ec2:RunInstances", "elasticloadbalancing:*"),
-    *("kms:CreateAlias", "kms:CreateKey", "kms:DeleteAlias", "kms:GetKeyPolicy"),
-    *("kms:GetKeyRotationStatus", "kms:TagResource"),
+    *("ec2:ModifySubnetAttribute", "ec2:ModifyVpcAttribute", "ec2:ReplaceRouteTableAssociation"),
+    *("ec2:RunInstances", "elasticloadbalancing:*", "kms:CreateAlias", "kms:CreateKey", "kms:DeleteAlias"),
+    *("kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:TagResource", "kms:UpdateAlias"),
 )
-_KEY_CALLS = ("kms:EnableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:UpdateKeyDescription")
+_KEY_CALLS = (
+    *("kms:EnableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:UntagResource"),
+    "kms:UpdateKeyDescription",
+)
 """What only a key of ours may be told, by its tag."""
 
 _LINKED = (
