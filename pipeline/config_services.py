@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field
 
 from pipeline.config_values import AS_WRITTEN
+from pipeline.model.calls import named_in
 
 _AnyApp = TypeVar("_AnyApp", bound=BaseModel)
 _AnyEnvironment = TypeVar("_AnyEnvironment", bound=BaseModel)
@@ -86,7 +87,8 @@ def mistake_among(settings: Any) -> str:
     """What keeps the services of `settings` (all of pipeline.toml) from being one release, in words; empty: nothing."""
     services, front = settings.services, settings.integration.front
     if not services:
-        return f"integration.front: there is no [services.{front}]" if front else ""
+        unknown = f"integration.front: there is no [services.{front}]" if front else ""
+        return unknown or _strange_words(settings)
     if len(services) == 1:
         return f"services.{next(iter(services))}: a single service is said in [app] and [environments]"
     if front and front not in services:
@@ -113,7 +115,26 @@ def _not_for_several(settings: Any) -> str:
         if told:
             key = "service" if told[0] == "service" else "urls"
             return f"environments.{name}.{told[0]}: with [services] each has its own: services.NAME.{key}"
-    return _strange_urls(settings)
+    return _strange_urls(settings) or _strange_words(settings)
+
+
+def _strange_words(settings: Any) -> str:
+    """Variables that name a service where there is none."""
+    tables = {
+        "app": settings.app,
+        "integration": settings.integration,
+        "environments.staging": settings.environments["staging"],
+        "environments.prod": settings.environments["prod"],
+        **{f"services.{name}": told for name, told in settings.services.items()},
+    }
+    for table, told in tables.items():
+        for variable, value in told.environment.items():
+            if strange := sorted(named_in([value]) - set(settings.services)):
+                known = ", ".join(settings.services) or "none"
+                return (
+                    f"{table}.environment.{variable}: {{url.{strange[0]}}}: no service is called so ({known})"
+                )
+    return ""
 
 
 def _strange_urls(settings: Any) -> str:

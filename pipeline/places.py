@@ -22,6 +22,7 @@ from pipeline.config_reach import AccountSettings, RegionSettings
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError
 from pipeline.fencing import FencedService
 from pipeline.local.cloud import Desired
+from pipeline.model.calls import with_addresses
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Evidence
 from pipeline.model.lease import Claim
@@ -162,8 +163,7 @@ class Place:
 
     def _environment(self, image: ImageRef, labels: Mapping[str, str]) -> Mapping[str, str]:
         words = {"digest": str(image.digest), "commit": labels.get(_REVISION, ""), "region": self.region}
-        told = {**self.settings.app.environment, **self.own.environment}
-        return {key: _filled(value, words) for key, value in told.items()}
+        return _variables(self, words)
 
     def preview(self, image: ImageRef | None) -> Preview:
         """What a rollout of the image would meet and do; None: what any would meet. See `Preflight.look`."""
@@ -255,6 +255,16 @@ class Place:
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
         return self.shares.image(self.records.delivered(self.name, self.region, image, say))
+
+
+def _variables(place: Place, words: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables with all words filled in; the other services of a release are told as tasks reach them."""
+
+    def address(service: str) -> str:
+        return place.cloud.inside(place.cloud.url(place.name, place.region, service))
+
+    told = {**place.settings.app.environment, **place.own.environment}
+    return {key: with_addresses(_filled(value, words), address) for key, value in told.items()}
 
 
 def _order(place: Place, candidate: Candidate, others: Sequence[Origin]) -> Order:

@@ -138,6 +138,14 @@ ONE = "[services.web]\n"
             HEAD.replace('baseline = "none"', 'baseline = "none"\nworkers = { tasks = 2 }') + TWO,
             "load.workers: several",
         ),
+        (
+            HEAD + TWO.replace('"web" }', '"web", API = "{url.apy}/v1" }'),
+            "services.web.environment.API: {url.apy}: no service is called so (web, api)",
+        ),
+        (
+            HEAD.replace('"app" }', '"{url.web}" }'),
+            "app.environment.SHARED: {url.web}: no service is called so (none)",
+        ),
         (HEAD + TWO + '[services.web.urls]\nprods = "x"\n', "services.web.urls: prods: one of staging, prod"),
         (HEAD + TWO + "[services.web.build]\n", "services.web.build: no such key"),
         (
