@@ -105,8 +105,6 @@ def mistake_among(settings: Any) -> str:
 
 def _not_for_several(settings: Any) -> str:
     """What can be said of one service only, and is said all the same."""
-    if settings.load.workers.tasks:
-        return "load.workers: several services are loaded from this machine: leave tasks out"
     if settings.load.compares:
         return 'load.baseline: several services are loaded without a baseline: write baseline = "none"'
     for name in ("staging", "prod"):

@@ -172,12 +172,14 @@ class Session:
         left = [place.leaving() for place in make_places(self, name)]
         return leaving_all(left, newest.subject if newest else None)
 
-    def preview(self, name: str, image: ImageRef | None, key: str = "") -> Preview:
-        """What a rollout of the image would meet and do in the environment; None: what any would meet."""
+    def preview(self, name: str, image: ImageRef | None, key: str) -> Preview:
+        """What a rollout of the image would meet and do in the environment at a site; None: what any would meet."""
         preview = make_place(self, name, key).preview(image)
         if name != "staging":
             return preview
-        more = (*make_baseline(self).checks(), *make_workers(self).checks())
+        more = [*make_baseline(self).checks()]
+        if self.sites(name)[key].service == self.settings.front:
+            more += make_workers(self).checks()
         return replace(preview, checks=(*preview.checks, *more))
 
     def previews(self, name: str, image: ImageRef) -> Mapping[str, Preview]:
@@ -288,8 +290,11 @@ def make_baseline(session: Session) -> BaselineService:
 
 
 def make_workers(session: Session) -> Workers:
-    """The tasks that load staging."""
-    return Workers(session.root, make_place(session, "staging"))
+    """The tasks that load staging: beside the service that the load is sent to."""
+    (front,) = (
+        key for key, site in session.sites("staging").items() if site.service == session.settings.front
+    )
+    return Workers(session.root, make_place(session, "staging", front))
 
 
 def make_logbook(session: Session, name: str) -> Logbook:

@@ -135,10 +135,6 @@ ONE = "[services.web]\n"
         (HEAD.replace("desired = 3", 'service = "x"') + TWO, "environments.prod.service: with [services]"),
         (HEAD.replace("memory = 256", 'url = "http://x"') + TWO, "environments.staging.url: with [services]"),
         (
-            HEAD.replace('baseline = "none"', 'baseline = "none"\nworkers = { tasks = 2 }') + TWO,
-            "load.workers: several",
-        ),
-        (
             HEAD + TWO.replace('"web" }', '"web", API = "{url.apy}/v1" }'),
             "services.web.environment.API: {url.apy}: no service is called so (web, api)",
         ),

@@ -29,10 +29,12 @@ environment = { API = "{url.api}", ME = "{digest} in {region} of {commit}" }
 """
 
 
-def place(name: str) -> Place:
+def place(name: str, records: Any = None) -> Place:
     settings = config.parse(TOLD)
     cloud: Any = SimpleNamespace(
-        url=lambda *where: f"https://{'/'.join(where)}", inside=lambda url: url.replace("https:", "http:")
+        url=lambda *where: f"https://{'/'.join(where)}",
+        inside=lambda url: url.replace("https:", "http:"),
+        login=None,
     )
     unused: Any = None
     return Place(
@@ -40,7 +42,7 @@ def place(name: str) -> Place:
         Site("web", "eu-central-1", "web"),
         settings.of("web"),
         cloud,
-        unused,
+        records,
         unused,
         unused,
     )
