@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field
 
-from pipeline.config_values import AS_WRITTEN
+from pipeline.config_values import AS_WRITTEN, BaselineSettings
 from pipeline.model.calls import named_in
 
 _AnyApp = TypeVar("_AnyApp", bound=BaseModel)
@@ -52,6 +52,7 @@ class ReleasedService(BaseModel):
     smoke: tuple[SmokeSettings, ...] = ()
     service: str = ""
     urls: dict[str, str] = {}
+    baseline: BaselineSettings = BaselineSettings()
 
     def app(self, name: str, base: _AnyApp) -> _AnyApp:
         """[app] as this service has it. Its resources are called `<app>-<name>`, its image lies with the app's."""
@@ -66,14 +67,14 @@ class ReleasedService(BaseModel):
     def inside(self, name: str, base: _AnyEnvironment) -> _AnyEnvironment:
         """The environment `name` as this service has it."""
         own = self._told("cpu", "memory", "desired", "before")
-        told = {"secrets": {**base.secrets, **self.secrets}}  # type: ignore[attr-defined]  # likewise
+        secrets = {"secrets": {**base.secrets, **self.secrets}}  # type: ignore[attr-defined]  # likewise
         if self.smoke:
             own["smoke"] = self.smoke
         own |= {"service": self.service, "url": self.urls.get(name, "")}
         regional = {key.removeprefix(f"{name}/"): url for key, url in self.urls.items() if "/" in key}
-        if "urls" in type(base).model_fields:
-            own["urls"] = regional
-        return base.model_copy(update=own | told)
+        elsewhere = {"urls": regional, "baseline": self.baseline}  # production has the one, staging the other
+        own |= {key: told for key, told in elsewhere.items() if key in type(base).model_fields}
+        return base.model_copy(update=own | secrets)
 
     def _told(self, *keys: str) -> dict[str, Any]:
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
@@ -105,14 +106,12 @@ def mistake_among(settings: Any) -> str:
 
 def _not_for_several(settings: Any) -> str:
     """What can be said of one service only, and is said all the same."""
-    if settings.load.compares:
-        return 'load.baseline: several services are loaded without a baseline: write baseline = "none"'
     for name in ("staging", "prod"):
         own = settings.environments[name]
-        told = [key for key in ("service", "url", "urls") if getattr(own, key, None)]
-        if told:
-            key = "service" if told[0] == "service" else "urls"
-            return f"environments.{name}.{told[0]}: with [services] each has its own: services.NAME.{key}"
+        for key in ("service", "url", "urls", "baseline"):
+            if getattr(own, key, None) not in (None, "", {}, BaselineSettings()):
+                instead = "urls" if key == "url" else key
+                return f"environments.{name}.{key}: with [services] each has its own: services.NAME.{instead}"
     return _strange_urls(settings) or _strange_words(settings)
 
 

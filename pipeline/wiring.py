@@ -33,8 +33,8 @@ from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 from pipeline.session import (
     Asked,
     Session,
-    make_baseline,
     make_logbook,
+    make_opponent,
     make_place,
     make_places,
     make_workers,
@@ -215,7 +215,7 @@ def _staging_stage(session: Session) -> StagingStage:
         plan,
         generator,
         rehearse,
-        opponent=make_baseline(session).beside() if told.compares else None,
+        opponent=make_opponent(session) if told.compares else None,
         keep=session.records.attach_blocks,
     )
 

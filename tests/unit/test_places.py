@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from pipeline import config
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.places import Place
+from pipeline.places import Place, _variables
 from pipeline.reach import Site
 
 IMAGE = ImageRef("registry.test/shop", Digest("sha256:" + "a" * 64))
@@ -50,9 +51,15 @@ def place(name: str, records: Any = None) -> Place:
 
 def test_a_service_is_told_where_tasks_reach_the_others_in_its_environment_and_region() -> None:
     labels = {"org.opencontainers.image.revision": "c0ffee"}
-    assert place("staging")._environment(IMAGE, labels) == {
+    assert _variables(place("staging"), IMAGE, labels) == {
         "API": "http://staging/eu-central-1/api",
         "ME": f"{IMAGE.digest} in eu-central-1 of c0ffee",
         "STOCK": "http://staging/eu-central-1/stock/v2",
     }
-    assert place("prod")._environment(IMAGE, {})["API"] == "http://prod/eu-central-1/api"
+    assert _variables(place("prod"), IMAGE, {})["API"] == "http://prod/eu-central-1/api"
+
+
+def test_what_stands_beside_staging_calls_what_stands_there_and_otherwise_the_candidates() -> None:
+    told = _variables(replace(place("staging"), beside=frozenset({"web", "api"})), IMAGE, {})
+    assert told["API"] == "http://staging-baseline/eu-central-1/api"
+    assert told["STOCK"] == "http://staging/eu-central-1/stock/v2"
