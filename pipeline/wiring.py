@@ -199,6 +199,7 @@ def _staging_stage(session: Session) -> StagingStage:
         workers=told.workers.model_dump(mode="json", exclude={"start_timeout"})
         if told.workers.tasks
         else None,
+        front=settings.front,
     )
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))

@@ -85,7 +85,7 @@ class LoadPlan:
 
     `shape` is what is offered to the candidate where there is no baseline; with one its duration is that of `rules`
     side by side, and then `solo` seconds for each side alone. `workers` is what the tasks that load are made
-    of, as JSON values; None: this machine loads.
+    of, as JSON values; None: this machine loads. `front` is the service of several that the load is sent to.
     """
 
     shape: LoadShape
@@ -96,6 +96,7 @@ class LoadPlan:
     rules: RelativeRules = field(default_factory=RelativeRules)
     solo: float = 10.0
     workers: Mapping[str, Any] | None = None
+    front: str = ""
 
     @property
     def alone(self) -> LoadShape:

@@ -72,6 +72,7 @@ class StagingStage:
                 "processes": shape.processes,
                 "arrivals": shape.arrivals,
                 "generator": asdict(self.load.generator),
+                **({"front": self.load.front} if self.load.front else {}),
                 **self._workers(),
                 "compared": compared if self.opponent else None,
             },

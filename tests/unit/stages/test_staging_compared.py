@@ -439,6 +439,12 @@ def test_a_pass_by_other_rules_of_comparison_is_none_by_todays(
     assert other.plan(CANDIDATE).hash != stage.plan(CANDIDATE).hash
 
 
+def test_a_pass_of_another_front_is_none_of_todays(bench: Bench) -> None:
+    stage = bench.stage()
+    web, api = (replace(stage, load=replace(stage.load, front=name)) for name in ("web", "api"))
+    assert len({one.plan(CANDIDATE).hash for one in (stage, web, api)}) == 3
+
+
 def test_while_it_is_compared_people_see_the_ratio(bench: Bench) -> None:
     bench.run()
     texts = [text for _, text in bench.progress.shares]
