@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.model.baseline import Baseline
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.load import LoadSummary
 from pipeline.model.looks import Looks
@@ -152,8 +153,8 @@ def standing(project: Copy, baseline: ImageRef) -> Iterator[Decide]:
         with stage.target.held("bench of the load gate") as held:
             try:
                 deployed(stage, baseline, held, progress)
-                opponent.begin(baseline, held, progress)
-                opponent.await_healthy(baseline, held, progress)
+                opponent.begin(Baseline(baseline), held, progress)
+                opponent.await_healthy(Baseline(baseline), held, progress)
 
                 def decide(image: ImageRef, number: int) -> Sequence[Decision]:
                     deployed(stage, image, held, progress)

@@ -1,4 +1,4 @@
-"""What a candidate on staging is compared with: what production runs, and the service that is to run it beside."""
+"""The service beside a service of staging: what production runs of it is there while both are loaded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.beside import Beside
-from pipeline.errors import ConfigurationError, PipelineError, UndecidedError
-from pipeline.model.baseline import WITHOUT, Baseline, production_runs, shown, sizes
+from pipeline.errors import ConfigurationError, PipelineError
+from pipeline.model.baseline import WITHOUT, shown, sizes
 from pipeline.model.check import Check, State
-from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.service import ServiceState, digests_run
 from pipeline.places import Place
@@ -43,14 +43,13 @@ class Left:
 
 @dataclass(frozen=True)
 class BaselineService:
-    """The service beside staging's. Nothing is asked of the cloud beforehand.
+    """The service beside one of staging's. Nothing is asked of the cloud beforehand.
 
-    `others` are production's further regions: all of them are to run the same.
+    `unused` says why nothing of it is ever compared, as pipeline.toml is; empty: it may be.
     """
 
     staging: Place
-    prod: Place
-    others: tuple[Place, ...] = ()
+    unused: str = ""
 
     @cached_property
     def service(self) -> EcsService:
@@ -60,19 +59,17 @@ class BaselineService:
 
     def url(self) -> str:
         """The front that leads to it."""
-        return self.staging.cloud.url(BASELINE, self.staging.region, "")
+        return self.staging.cloud.url(BASELINE, self.staging.region, self.staging.site.service)
 
-    def beside(self) -> Beside:
-        """What has production's digest run there."""
+    def beside(self, others: frozenset[str]) -> Beside:
+        """What has production's image run there, which calls those of the `others` that it names beside staging too."""
         return Beside(
             staging=self.staging.service,
             service=self.service,
             first=self.staging.own.desired,
             rollout=self._rollout,
-            spec=self._spec,
+            spec=lambda image: self._spec(image, others),
             delivered=self.staging.delivered,
-            chosen=self.choose,
-            front=self.url,
             clock=SystemClock(),
         )
 
@@ -87,64 +84,11 @@ class BaselineService:
             policy=RolloutPolicy(deadline=told.timeout, drain=told.drain_timeout, stay_up=0.0),
         )
 
-    def _spec(self, image: ImageRef) -> DeploySpec:
+    def _spec(self, image: ImageRef, others: frozenset[str]) -> DeploySpec:
         """As for a candidate, without a command before it; the version path must name its digest."""
-        spec = self.staging.spec(Candidate(Source(""), image))
+        spec = replace(self.staging, beside=others).spec(Candidate(Source(""), image))
         version = RolloutCheck(self.staging.settings.app.version, expect_digest=True)
         return replace(spec, before=(), checks=(version,), base_url=self.url(), alarms=())
-
-    def choose(self, candidate: Candidate) -> tuple[Baseline, str]:
-        """What the candidate is compared with, or why with nothing; and what is odd about it, if anything is.
-
-        Raises UndecidedError when that is not clear, what the cloud raises when production cannot be asked, and
-        ConfigurationError when there is no service to run it.
-        """
-        digest = self._of_production()
-        if digest is None:
-            return Baseline(why="nothing runs in production yet"), ""
-        if digest == candidate.ref.digest:
-            return Baseline(why="production runs this very digest"), ""
-        image = ImageRef(self.staging.records.repository, digest)
-        if self.staging.records.registry.resolve(image.repository, str(digest)) is None:
-            raise UndecidedError(
-                f"production runs {digest}, and {image.repository} has no such image to compare the candidate with",
-                hint=f"copy it there, or promote something that was built by this pipeline; {WITHOUT}",
-            )
-        self.described()
-        recorded, odd = self.prod.recorded(), ""
-        if recorded and recorded != digest:
-            odd = f"production runs {digest.short}, although {recorded.short} is the newest good rollout on record"
-        return Baseline(image, recorded=str(recorded or "")), odd
-
-    def _of_production(self) -> Digest | None:
-        found = {place.region: self._of(place) for place in (self.prod, *self.others)}
-        if len(set(found.values())) > 1:
-            told = ", ".join(f"{digest or 'nothing'} in {region}" for region, digest in found.items())
-            raise UndecidedError(
-                f"production's regions differ: {told}",
-                hint=f"promote or roll back until all regions run one digest; {WITHOUT}",
-            )
-        return found[self.prod.region]
-
-    def _of(self, place: Place) -> Digest | None:
-        try:
-            live = place.service.describe()
-            pinned, running = place.pinned(), place.running()
-            platforms = self._platforms(pinned) if pinned and running - {pinned} else frozenset[Digest]()
-            return production_runs(live, pinned, running, platforms)
-        except UndecidedError:
-            raise
-        except ConfigurationError as error:
-            raise type(error)(
-                f"production cannot be asked what it runs: {error.message}", hint=f"{error.hint}; {WITHOUT}"
-            ) from error
-
-    def _platforms(self, digest: Digest) -> frozenset[Digest]:
-        records = self.staging.records
-        image = ImageRef(records.repository, digest)
-        if records.registry.resolve(image.repository, str(digest)) is None:
-            return frozenset()
-        return frozenset(records.registry.image_facts(image).platform_digests)
 
     def described(self) -> ServiceState:
         """Its service as it stands. Raises ConfigurationError when there is none, with the way to have one."""
@@ -157,9 +101,10 @@ class BaselineService:
 
     @property
     def _way_to_have_one(self) -> str:
-        settings = self.staging.settings
-        if settings.cloud.provider == "local":
+        if self.staging.settings.cloud.provider == "local":
             return f"`python -m pipeline local up` makes it; {WITHOUT}"
+        if service := self.staging.site.service:
+            return f"name one of yours in services.{service}.baseline.service; {WITHOUT}"
         name = "or name one of yours in environments.staging.baseline.service"
         return f"`python -m pipeline setup staging` makes it, {name}; {WITHOUT}"
 
@@ -171,7 +116,7 @@ class BaselineService:
         try:
             live = self.service.describe()
         except ConfigurationError:
-            if self.staging.settings.load.compares:
+            if not self.unused:
                 raise
             return None
         if not live.desired and not live.running:
@@ -181,19 +126,17 @@ class BaselineService:
 
     def checks(self) -> Sequence[Check]:
         """What the comparison needs of its service, without changing anything."""
-        if not self.staging.settings.load.compares:
-            return (self._unused(),)
-        return tuple(self._checks())
+        return (self._unused(),) if self.unused else tuple(self._checks())
 
     def _unused(self) -> Check:
         try:
             left = self.left()
         except PipelineError as error:
-            return Check("baseline", State.SKIP, f'load.baseline is "none"; {error.message}')
+            return Check("baseline", State.SKIP, f"{self.unused}; {error.message}")
         if left is None:
-            return Check("baseline", State.SKIP, 'load.baseline is "none"')
+            return Check("baseline", State.SKIP, self.unused)
         by_hand = aws_command("update-service", self.service.describe(), "--desired-count", "0")
-        text = f'{left.text}, left by a killed run, and load.baseline is "none": no other will take it over'
+        text = f"{left.text}, left by a killed run, and {self.unused}: no other will take it over"
         return Check("baseline", State.NG, text, f"end it: {by_hand}")
 
     def _checks(self) -> Iterator[Check]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError, StuckError, UndecidedError
 from pipeline.fencing import FencedService
-from pipeline.model.baseline import Baseline, shown, sizes
+from pipeline.model.baseline import shown, sizes
 from pipeline.model.deployment import RolloutOutcome
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.service import ServiceState, attachable, digests_run
 from pipeline.model.task_definition import definition_for, differs
 from pipeline.model.verdict import Outcome, Reason, Verdict
-from pipeline.ports import Candidate, Clock, Held, Progress, Say, Service
+from pipeline.ports import Clock, Held, Progress, Say, Service
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 from pipeline.watching import Patience
 from pipeline.way_back import aws_command
@@ -22,11 +22,11 @@ from pipeline.way_back import aws_command
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The baseline's service while a candidate is loaded; see `stages.side_by_side.Opponent`.
+    """The baseline's service while a candidate is loaded.
 
     `staging` is the candidate's service, `service` the baseline's, `first` the number of tasks where staging has none
-    yet. `rollout` makes how to roll out on the baseline's service as it is given, `spec` what to roll out of an image,
-    `delivered` takes the image to where staging pulls from. `chosen` and `front` are asked by `choose` and `url`.
+    yet. `rollout` makes how to roll out on the baseline's service as it is given, `spec` what to roll out of a release,
+    `delivered` takes the release to where staging pulls from, and gives the image that is to run there.
     """
 
     staging: Service
@@ -35,31 +35,18 @@ class Beside:
     rollout: Callable[[Service], Rollout]
     spec: Callable[[ImageRef], DeploySpec]
     delivered: Callable[[ImageRef, Say], ImageRef]
-    chosen: Callable[[Candidate], tuple[Baseline, str]]
-    front: Callable[[], str]
     clock: Clock
 
-    def choose(self, candidate: Candidate, say: Say) -> Baseline:
-        """What the candidate is compared with, or why with nothing; says what is odd about it."""
-        found, odd = self.chosen(candidate)
-        if odd:
-            say(odd)
-        return found
-
-    def url(self) -> str:
-        """The front that leads to it."""
-        return self.front()
-
-    def begin(self, image: ImageRef, held: Held, progress: Progress) -> None:
-        """Has ECS start the image, in as many tasks as staging has, by staging's own task definition.
+    def begin(self, release: ImageRef, held: Held, progress: Progress) -> None:
+        """Has ECS start the release's image, in as many tasks as staging has, by staging's own task definition.
 
         Both sides are of one size by that, and have the same variables, secrets and roles. What an ended run left is
         taken over. Returns at once; `await_healthy` follows it.
         """
-        image = self.delivered(image, progress.note)
+        spec, image = self.spec(release), self.delivered(release, progress.note)
         fenced, patience = FencedService(self.service, held), self._patience(progress)
         live, candidate = patience.ask(self.service.describe), patience.ask(self.staging.describe)
-        spec, count = self.spec(image), candidate.desired or self.first
+        count = candidate.desired or self.first
         current = patience.ask(lambda: self.service.task_definition(live.task_definition))
         told = patience.ask(lambda: self.staging.task_definition(candidate.task_definition))
         wanted = dict(definition_for(told, image, spec.container, spec.environment, spec.secrets))
@@ -73,14 +60,14 @@ class Beside:
     def _patience(self, progress: Progress) -> Patience:
         return Patience(self.clock, RolloutPolicy(), progress)
 
-    def await_healthy(self, image: ImageRef, held: Held, progress: Progress) -> RolloutResult:
-        """Follows what `begin` began until the image serves through the load balancer; the result says how it ended.
+    def await_healthy(self, release: ImageRef, held: Held, progress: Progress) -> RolloutResult:
+        """Follows what `begin` began until its image serves through the load balancer; the result says how it ended.
 
         Raises UndecidedError when its tasks are not as many and as large as the candidate's, and as `Rollout.deploy`
         does; what needs a person there needs none here, where nothing serves anybody, and is an UndecidedError too.
         """
-        image = self.delivered(image, progress.note)
-        spec = replace(self.spec(image), supersedes=True)
+        spec = replace(self.spec(release), supersedes=True)
+        image = self.delivered(release, progress.note)
         try:
             result = self.rollout(FencedService(self.service, held)).deploy(image, spec, progress)
         except StuckError as error:
@@ -103,16 +90,16 @@ class Beside:
         size = shown(sizes(service.task_definition(live.task_definition), container))
         return f"{live.desired} task{'s' * (live.desired != 1)} of {size}"
 
-    def runs(self, image: ImageRef) -> Verdict:
-        """Whether every running task of the baseline's service runs the image, and they are as many as staging's."""
-        spec, desired = self.spec(image), self.service.describe().desired
+    def runs(self, release: ImageRef) -> Verdict:
+        """Whether every running task of the baseline's service runs its image, and they are as many as staging's."""
+        spec, desired = self.spec(release), self.service.describe().desired
         candidates = self.staging.describe().desired
         if candidates != desired:
             text = f"the candidate had {candidates} tasks, the baseline {desired} (autoscaling?)"
             return Verdict("baseline", Outcome.UNDECIDED, (Reason(text),))
         tasks = [task for task in self.service.tasks() if task.alive]
         running = digests_run(tasks, spec.container)
-        if running and running <= {image.digest, *spec.platform_digests} and len(tasks) == desired:
+        if running and running <= {release.digest, *spec.platform_digests} and len(tasks) == desired:
             return Verdict("baseline", Outcome.PASSED)
         text = ", ".join(sorted(map(str, running))) or "nothing"
         reason = Reason(f"the baseline ran {text} in {len(tasks)} of {desired} tasks")

@@ -156,12 +156,12 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
             for wave in sites_of(settings, name)
             for site in wave
         ),
-        _local_baseline(settings),
+        *(_local_baseline(settings, service) for service in settings.services or ("",)),
     )
     spec = LocalSpec(settings.app.name, environments, settings.cloud.region, settings.cloud.port_base)
 
     def provision(endpoints: Endpoints, environment: LocalEnvironment) -> None:
-        if environment.name == BASELINE:  # a stack of staging's
+        if environment.beside:  # a stack of staging's
             return
         here = Clients.of(_local_aws(endpoints, environment.region).client)
         there = _local_location(settings, environment.region)
@@ -180,9 +180,16 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
     return LocalCloud(root / ".pipeline" / "local", spec, _images(say), provision, say)
 
 
-def _local_baseline(settings: Settings) -> LocalEnvironment:
+def _local_baseline(settings: Settings, service: str) -> LocalEnvironment:
     """Its front is always there, so that a changed mind does not restart the cloud; its service only where wanted."""
-    return LocalEnvironment(BASELINE, settings.app.live, provision_key="staging", beside="staging")
+    return LocalEnvironment(
+        local_name(settings, BASELINE, settings.cloud.region, service),
+        settings.of(service).app.live,
+        provision_key="staging",
+        beside="staging",
+        tag=BASELINE,
+        service=service,
+    )
 
 
 def _local_environment(settings: Settings, name: str, site: Site) -> LocalEnvironment:
@@ -298,15 +305,13 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
     reach = Reach(settings, aws, access)
 
     def url(environment: str, region: str, service: str) -> str:
+        told = settings.of(service)
         if environment == BASELINE:
-            return settings.environments.staging.baseline.url or beside(url("staging", region, ""), region)
-        own = settings.of(service).environments[environment].url_in(region)
+            own = told.environments.staging.baseline.url
+            return own or beside(told, url("staging", region, service), region, service)
+        own = told.environments[environment].url_in(region)
         client = reach.aws(environment, region).client
-        outputs = (
-            stack_outputs(client("cloudformation"), stack_name(settings.of(service), environment))
-            if not own
-            else None
-        )
+        outputs = stack_outputs(client("cloudformation"), stack_name(told, environment)) if not own else None
         found = own or (outputs or {}).get("LoadBalancerUrl", "")
         if not found:
             raise ConfigurationError(
@@ -319,14 +324,15 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
     def table() -> Table:
         return Table(aws.client("dynamodb"), table_name(settings), settings.app.name)
 
-    def beside(staging: str, region: str) -> str:
+    def beside(own: Settings, staging: str, region: str, service: str) -> str:
         """Staging's own address with the baseline's port."""
         client = reach.aws("staging", region).client("cloudformation")
-        told = stack_outputs(client, stack_name(settings, BASELINE)) or {}
+        told = stack_outputs(client, stack_name(own, BASELINE)) or {}
         if "ListenerPort" not in told:
+            key = f"services.{service}" if service else "environments.staging"
             raise ConfigurationError(
-                "no address of the baseline beside staging",
-                hint='set environments.staging.baseline.url in pipeline.toml, or load.baseline = "none"',
+                "no address of the baseline beside staging" + f", service {service}" * bool(service),
+                hint=f'set {key}.baseline.url in pipeline.toml, or load.baseline = "none"',
             )
         parts = urlsplit(staging)
         return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{told['ListenerPort']}"))

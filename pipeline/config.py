@@ -16,11 +16,11 @@ from pydantic import (
 )
 
 from pipeline.config_errors import describe
-from pipeline.config_load import BaselineSettings, LoadSettings
+from pipeline.config_load import LoadSettings
 from pipeline.config_reach import AccountSettings, RegionSettings, RegistryHost
 from pipeline.config_services import BeforeSettings, ReleasedService, SmokeSettings, mistake_among
 from pipeline.config_setup import PrincipalArn, ScalingSettings, SetupSettings
-from pipeline.config_values import AS_WRITTEN, Seconds
+from pipeline.config_values import AS_WRITTEN, BaselineSettings, Seconds
 from pipeline.errors import ConfigurationError
 from pipeline.model.freeze import FreezeWindow, parse_window
 from pipeline.model.limits import Limit

@@ -157,10 +157,3 @@ class LoadSettings(Table):
             processes=self.generators,
             arrivals=self.arrivals,
         )
-
-
-class BaselineSettings(Table):
-    """The service beside staging's that runs production's digest while both are loaded."""
-
-    service: str = ""
-    url: str = ""

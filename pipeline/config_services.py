@@ -6,7 +6,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field
 
-from pipeline.config_values import AS_WRITTEN
+from pipeline.config_values import AS_WRITTEN, BaselineSettings
+from pipeline.model.calls import named_in
 
 _AnyApp = TypeVar("_AnyApp", bound=BaseModel)
 _AnyEnvironment = TypeVar("_AnyEnvironment", bound=BaseModel)
@@ -51,6 +52,7 @@ class ReleasedService(BaseModel):
     smoke: tuple[SmokeSettings, ...] = ()
     service: str = ""
     urls: dict[str, str] = {}
+    baseline: BaselineSettings = BaselineSettings()
 
     def app(self, name: str, base: _AnyApp) -> _AnyApp:
         """[app] as this service has it. Its resources are called `<app>-<name>`, its image lies with the app's."""
@@ -65,14 +67,14 @@ class ReleasedService(BaseModel):
     def inside(self, name: str, base: _AnyEnvironment) -> _AnyEnvironment:
         """The environment `name` as this service has it."""
         own = self._told("cpu", "memory", "desired", "before")
-        told = {"secrets": {**base.secrets, **self.secrets}}  # type: ignore[attr-defined]  # likewise
+        secrets = {"secrets": {**base.secrets, **self.secrets}}  # type: ignore[attr-defined]  # likewise
         if self.smoke:
             own["smoke"] = self.smoke
         own |= {"service": self.service, "url": self.urls.get(name, "")}
         regional = {key.removeprefix(f"{name}/"): url for key, url in self.urls.items() if "/" in key}
-        if "urls" in type(base).model_fields:
-            own["urls"] = regional
-        return base.model_copy(update=own | told)
+        elsewhere = {"urls": regional, "baseline": self.baseline}  # production has the one, staging the other
+        own |= {key: told for key, told in elsewhere.items() if key in type(base).model_fields}
+        return base.model_copy(update=own | secrets)
 
     def _told(self, *keys: str) -> dict[str, Any]:
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
@@ -86,7 +88,8 @@ def mistake_among(settings: Any) -> str:
     """What keeps the services of `settings` (all of pipeline.toml) from being one release, in words; empty: nothing."""
     services, front = settings.services, settings.integration.front
     if not services:
-        return f"integration.front: there is no [services.{front}]" if front else ""
+        unknown = f"integration.front: there is no [services.{front}]" if front else ""
+        return unknown or _strange_words(settings)
     if len(services) == 1:
         return f"services.{next(iter(services))}: a single service is said in [app] and [environments]"
     if front and front not in services:
@@ -103,17 +106,32 @@ def mistake_among(settings: Any) -> str:
 
 def _not_for_several(settings: Any) -> str:
     """What can be said of one service only, and is said all the same."""
-    if settings.load.workers.tasks:
-        return "load.workers: several services are loaded from this machine: leave tasks out"
-    if settings.load.compares:
-        return 'load.baseline: several services are loaded without a baseline: write baseline = "none"'
     for name in ("staging", "prod"):
         own = settings.environments[name]
-        told = [key for key in ("service", "url", "urls") if getattr(own, key, None)]
-        if told:
-            key = "service" if told[0] == "service" else "urls"
-            return f"environments.{name}.{told[0]}: with [services] each has its own: services.NAME.{key}"
-    return _strange_urls(settings)
+        for key in ("service", "url", "urls", "baseline"):
+            if getattr(own, key, None) not in (None, "", {}, BaselineSettings()):
+                instead = "urls" if key == "url" else key
+                return f"environments.{name}.{key}: with [services] each has its own: services.NAME.{instead}"
+    return _strange_urls(settings) or _strange_words(settings)
+
+
+def _strange_words(settings: Any) -> str:
+    """Variables that name a service where there is none."""
+    tables = {
+        "app": settings.app,
+        "integration": settings.integration,
+        "environments.staging": settings.environments["staging"],
+        "environments.prod": settings.environments["prod"],
+        **{f"services.{name}": told for name, told in settings.services.items()},
+    }
+    for table, told in tables.items():
+        for variable, value in told.environment.items():
+            if strange := sorted(named_in([value]) - set(settings.services)):
+                known = ", ".join(settings.services) or "none"
+                return (
+                    f"{table}.environment.{variable}: {{url.{strange[0]}}}: no service is called so ({known})"
+                )
+    return ""
 
 
 def _strange_urls(settings: Any) -> str:

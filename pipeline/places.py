@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from pipeline.adapters.account import Account
@@ -22,6 +22,7 @@ from pipeline.config_reach import AccountSettings, RegionSettings
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError
 from pipeline.fencing import FencedService
 from pipeline.local.cloud import Desired
+from pipeline.model.calls import with_addresses
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.evidence import Evidence
 from pipeline.model.lease import Claim
@@ -40,7 +41,7 @@ from pipeline.reach import Site, local_name
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 from pipeline.shares import Shares
-from pipeline.stacks import cluster_name, service_name
+from pipeline.stacks import BASELINE, cluster_name, service_name
 
 _IN_ORDER = frozenset({"prod"})
 """Where nothing older comes after something newer. On staging an older digest may be tried again."""
@@ -60,8 +61,9 @@ class Place:
     """An environment by `name`, at one of its sites. Whoever holds its lease is waited for, for `wait` seconds.
 
     `ancestry` compares commits; `older` is somebody's decision to let an older image in. A rollout waits by `clock`,
-    and is watched for `lingers` seconds beyond its bake; it begins `after` so many seconds of other rollouts. Nothing
-    is asked of the cloud beforehand.
+    and is watched for `lingers` seconds beyond its bake; it begins `after` so many seconds of other rollouts. Of the
+    release's services those in `beside` are called where they stand beside staging. Nothing is asked of the cloud
+    beforehand.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Place:
     clock: Clock = field(default_factory=SystemClock)
     lingers: float = 0.0
     after: Callable[[], float] = lambda: 0.0
+    beside: frozenset[str] = frozenset()
 
     @property
     def region(self) -> str:
@@ -150,7 +153,7 @@ class Place:
         return DeploySpec(
             container=self.own.container,
             desired=self.own.desired,
-            environment=self._environment(image, facts.labels),
+            environment=_variables(self, image, facts.labels),
             secrets={key: self.aws.secret_arn(secret) for key, secret in self.own.secrets.items()},
             before=self.own.before.command if self.own.before else (),
             base_url=self.url(),
@@ -160,14 +163,9 @@ class Place:
             probe_limits=_probe_limits(self.own.rollout),
         )
 
-    def _environment(self, image: ImageRef, labels: Mapping[str, str]) -> Mapping[str, str]:
-        words = {"digest": str(image.digest), "commit": labels.get(_REVISION, ""), "region": self.region}
-        told = {**self.settings.app.environment, **self.own.environment}
-        return {key: _filled(value, words) for key, value in told.items()}
-
     def preview(self, image: ImageRef | None) -> Preview:
         """What a rollout of the image would meet and do; None: what any would meet. See `Preflight.look`."""
-        service, wish = self.service, _wish(self.own, self._environment, self.lingers, self.after())
+        service, wish = self.service, _wish(self.own, partial(_variables, self), self.lingers, self.after())
         account = Account(self.aws, service.cluster, service.service, service.container)
         look = Preflight(service, account, wish, SystemClock().now).look
         if image is None:
@@ -255,6 +253,18 @@ class Place:
     def delivered(self, image: ImageRef, say: Say) -> ImageRef:
         """The image in this environment's own registry, copied there with its evidence when it is another one."""
         return self.shares.image(self.records.delivered(self.name, self.region, image, say))
+
+
+def _variables(place: Place, image: ImageRef, labels: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables with all words filled in; the services of a release are told as tasks reach them."""
+    words = {"digest": str(image.digest), "commit": labels.get(_REVISION, ""), "region": place.region}
+
+    def address(service: str) -> str:
+        where = BASELINE if service in place.beside else place.name
+        return place.cloud.inside(place.cloud.url(where, place.region, service))
+
+    told = {**place.settings.app.environment, **place.own.environment}
+    return {key: with_addresses(_filled(value, words), address) for key, value in told.items()}
 
 
 def _order(place: Place, candidate: Candidate, others: Sequence[Origin]) -> Order:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pipeline.adapters.assumed_role import Role
 from pipeline.adapters.aws import Access, Aws
 from pipeline.config import Settings
+from pipeline.model.baseline import LoadPath
+from pipeline.model.calls import named_in
 from pipeline.model.waves import Waves
 
 ENVIRONMENTS = ("staging", "prod")
@@ -60,6 +62,17 @@ def kind_of(settings: Settings, environment: str) -> str:
     if not settings.services:
         return "region"
     return "part" if len(regions_of(settings, environment)) > 1 else "service"
+
+
+def load_path(settings: Settings) -> LoadPath:
+    """Which services of a release the load meets on staging, by the variables that each has there."""
+
+    def named(service: str) -> frozenset[str]:
+        own = settings.of(service)
+        told = {**own.app.environment, **own.environments["staging"].environment}
+        return named_in(told.values())
+
+    return LoadPath(settings.front, {service: named(service) for service in settings.services})
 
 
 def local_name(settings: Settings, environment: str, region: str, service: str = "") -> str:

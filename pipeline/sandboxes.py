@@ -16,6 +16,7 @@ from pipeline.adapters.sandbox import (
 )
 from pipeline.config import ServiceSettings as ToldService
 from pipeline.config import Settings
+from pipeline.model.calls import with_addresses
 from pipeline.model.digest import Digest
 from pipeline.ports import IntegrationSandbox
 
@@ -43,7 +44,7 @@ def make_sandbox(
         port=own.port,
         ready_path=own.ready,
         ready_timeout=told.ready_timeout,
-        environment={**own.environment, **told.environment},
+        environment=_variables(settings, front),
         services=tuple(_service(name, service, found) for name, service in told.services.items()),
         before=told.before,
         pytest_args=told.pytest_args,
@@ -57,8 +58,17 @@ def make_sandbox(
 
 def _beside(settings: Settings, name: str) -> BesideSettings:
     app = settings.of(name).app
-    environment = {**app.environment, **settings.integration.environment}
-    return BesideSettings(name, app.port, app.ready, environment)
+    return BesideSettings(name, app.port, app.ready, _variables(settings, name))
+
+
+def _variables(settings: Settings, service: str) -> Mapping[str, str]:
+    """A service's variables; the others of its release are reached by their names."""
+
+    def address(other: str) -> str:
+        return f"http://{other}:{settings.of(other).app.port}"
+
+    told = {**settings.of(service).app.environment, **settings.integration.environment}
+    return {key: with_addresses(value, address) for key, value in told.items()}
 
 
 def _service(name: str, told: ToldService, images: Mapping[str, str]) -> ServiceSettings:

@@ -40,8 +40,10 @@ from pipeline.model.verdict import Outcome, Reason
 from pipeline.places import Place
 from pipeline.ports import Candidate, Source, Stage
 from pipeline.preflight import Preview
-from pipeline.reach import Site, kind_of, sites_of
+from pipeline.production import Production
+from pipeline.reach import Site, kind_of, load_path, sites_of
 from pipeline.records import Records
+from pipeline.release_beside import ReleaseBeside
 from pipeline.run_files import RunFiles
 from pipeline.runner import Runner
 from pipeline.stacks import table_name
@@ -178,21 +180,23 @@ class Session:
         left = [place.leaving() for place in make_places(self, name)]
         return leaving_all(left, newest.subject if newest else None)
 
-    def preview(self, name: str, image: ImageRef | None, key: str = "") -> Preview:
-        """What a rollout of the image would meet and do in the environment; None: what any would meet."""
+    def preview(self, name: str, image: ImageRef | None, key: str) -> Preview:
+        """What a rollout of the image would meet and do in the environment at a site; None: what any would meet."""
         preview = make_place(self, name, key).preview(image)
         if name != "staging":
             return preview
-        more = (*make_baseline(self).checks(), *make_workers(self).checks())
+        more = [*make_baseline(self, key).checks()]
+        if self.sites(name)[key].service == self.settings.front:
+            more += make_workers(self).checks()
         return replace(preview, checks=(*preview.checks, *more))
 
     def previews(self, name: str, image: ImageRef) -> Mapping[str, Preview]:
         """What a rollout of the image would meet and do at each site of the environment."""
         return {key: self.preview(name, image, key) for key in self.sites(name)}
 
-    def beside(self) -> Left | None:
-        """What runs beside staging now, None where nothing does."""
-        return make_baseline(self).left()
+    def beside(self, key: str) -> Left | None:
+        """What runs beside staging now at a site, None where nothing does."""
+        return make_baseline(self, key).left()
 
     def between(self, older: str, newer: str) -> tuple[Sequence[str], Sequence[str]] | tuple[None, None]:
         """Commits that `newer` has and `older` has not, and the other way round; None where git does not know both."""
@@ -288,15 +292,41 @@ def make_places(session: Session, name: str) -> Sequence[Place]:
     return [make_place(session, name, key) for key in session.sites(name)]
 
 
-def make_baseline(session: Session) -> BaselineService:
+def make_baseline(session: Session, key: str) -> BaselineService:
+    """The service beside staging's at a site."""
+    place, settings = make_place(session, "staging", key), session.settings
+    path, unused = load_path(settings), ""
+    if not settings.load.compares:
+        unused = 'load.baseline is "none"'
+    elif place.site.service and place.site.service not in path.reached:
+        unused = f"the load does not reach it: no variable on the way from {path.front} names it"
+    return BaselineService(place, unused)
+
+
+def make_opponent(session: Session) -> ReleaseBeside:
     """What a candidate on staging is compared with."""
-    prod, *others = make_places(session, "prod")
-    return BaselineService(make_place(session, "staging"), prod, tuple(others))
+    sites, path = session.sites("staging"), load_path(session.settings)
+    services = {site.service: make_baseline(session, key) for key, site in sites.items()}
+    production = Production(
+        session.records,
+        make_places(session, "prod"),
+        path,
+        lambda service: services[service].described(),
+    )
+    return ReleaseBeside(
+        tuple(services),
+        lambda service, others: services[service].beside(others),
+        production.choose,
+        services[path.front].url,
+    )
 
 
 def make_workers(session: Session) -> Workers:
-    """The tasks that load staging."""
-    return Workers(session.root, make_place(session, "staging"))
+    """The tasks that load staging: beside the service that the load is sent to."""
+    (front,) = (
+        key for key, site in session.sites("staging").items() if site.service == session.settings.front
+    )
+    return Workers(session.root, make_place(session, "staging", front))
 
 
 def make_logbook(session: Session, name: str) -> Logbook:

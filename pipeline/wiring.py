@@ -33,8 +33,8 @@ from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 from pipeline.session import (
     Asked,
     Session,
-    make_baseline,
     make_logbook,
+    make_opponent,
     make_place,
     make_places,
     make_workers,
@@ -199,6 +199,7 @@ def _staging_stage(session: Session) -> StagingStage:
         workers=told.workers.model_dump(mode="json", exclude={"start_timeout"})
         if told.workers.tasks
         else None,
+        front=settings.front,
     )
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ONEDIGEST_"))
@@ -215,7 +216,7 @@ def _staging_stage(session: Session) -> StagingStage:
         plan,
         generator,
         rehearse,
-        opponent=make_baseline(session).beside() if told.compares else None,
+        opponent=make_opponent(session) if told.compares else None,
         keep=session.records.attach_blocks,
     )
 

@@ -32,7 +32,7 @@ _NO_IMAGE = Digest("sha256:" + "0" * 64)
 
 @dataclass(frozen=True)
 class Workers:
-    """Tasks of `load.workers` beside staging's service. Nothing is asked of the cloud beforehand."""
+    """Tasks of `load.workers` beside staging's service, of several the front. Nothing is asked beforehand."""
 
     root: Path
     staging: Place
@@ -61,7 +61,8 @@ class Workers:
 
     def image(self, say: Say) -> ImageRef:
         """Their image, where staging pulls from; built when there is none of the same contents."""
-        return self.staging.delivered(self._image.ensure(say), say)
+        place, image = self.staging, self._image.ensure(say)
+        return place.records.delivered(place.name, place.region, image, say)
 
     @cached_property
     def _image(self) -> LoadImage:

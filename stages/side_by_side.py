@@ -21,7 +21,6 @@ from pipeline.model.alone import candidate_metrics, judge_alone, judge_relative_
 from pipeline.model.baseline import Baseline
 from pipeline.model.comparison import compare_together
 from pipeline.model.comparison_facts import comparison_facts, relative_metrics
-from pipeline.model.digest import ImageRef
 from pipeline.model.limits import show
 from pipeline.model.load import (
     GeneratorLimits,
@@ -50,26 +49,29 @@ _SKIPPED = "refused side by side already"
 
 
 class Opponent(Protocol):
-    """What the candidate is compared with: production's digest, in a service of its own beside staging's."""
+    """What the candidate is compared with: production's release, in services of its own beside staging's."""
 
     def choose(self, candidate: Candidate, say: Say) -> Baseline:
         """What that is; says so where there is nothing. Raises when that is not clear. Nothing has begun then."""
         ...
 
-    def begin(self, image: ImageRef, held: Held, progress: Progress) -> None:
+    def begin(self, against: Baseline, held: Held, progress: Progress) -> None:
         """Has it started, while the lease is ours, and does not wait."""
         ...
 
-    def await_healthy(self, image: ImageRef, held: Held, progress: Progress) -> RolloutResult:
-        """Waits until it serves, in as many and as large tasks as the candidate; how that ended."""
+    def await_healthy(self, against: Baseline, held: Held, progress: Progress) -> Mapping[str, RolloutResult]:
+        """Waits until it serves, in as many and as large tasks as the candidate.
+
+        How that ended by service, up to the first that failed; a service without a name where there is only one.
+        """
         ...
 
     def url(self) -> str:
         """Where it is asked."""
         ...
 
-    def runs(self, image: ImageRef) -> Verdict:
-        """Whether it runs the image, and nothing else."""
+    def runs(self, against: Baseline) -> Verdict:
+        """Whether it runs that, and nothing else."""
         ...
 
     def end(self, held: Held, progress: Progress) -> None:
@@ -83,7 +85,7 @@ class LoadPlan:
 
     `shape` is what is offered to the candidate where there is no baseline; with one its duration is that of `rules`
     side by side, and then `solo` seconds for each side alone. `workers` is what the tasks that load are made
-    of, as JSON values; None: this machine loads.
+    of, as JSON values; None: this machine loads. `front` is the service of several that the load is sent to.
     """
 
     shape: LoadShape
@@ -94,6 +96,7 @@ class LoadPlan:
     rules: RelativeRules = field(default_factory=RelativeRules)
     solo: float = 10.0
     workers: Mapping[str, Any] | None = None
+    front: str = ""
 
     @property
     def alone(self) -> LoadShape:

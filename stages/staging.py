@@ -72,6 +72,7 @@ class StagingStage:
                 "processes": shape.processes,
                 "arrivals": shape.arrivals,
                 "generator": asdict(self.load.generator),
+                **({"front": self.load.front} if self.load.front else {}),
                 **self._workers(),
                 "compared": compared if self.opponent else None,
             },
@@ -112,14 +113,15 @@ class StagingStage:
             except PipelineError as error:
                 return self.not_begun(error)
             turn = _Turn(self, candidate, held, progress)
-            if self.opponent is None or against.image is None:
+            image = against.image
+            if self.opponent is None or image is None:
                 if self.opponent:
                     # What a killed run left beside staging: no later one would take it over.
                     self.opponent.end(held, progress)
                 progress.note(f"no baseline to compare with ({against.why}): absolute limits alone")
                 return turn.alone(against)
             try:
-                return turn.beside(self.opponent, against.image, against)
+                return turn.beside(self.opponent, image, against)
             finally:
                 self.opponent.end(held, progress)
 
@@ -146,17 +148,17 @@ class _Turn:
     def beside(self, opponent: Opponent, image: ImageRef, against: Baseline) -> StageResult:
         """Has the opponent started, rolls out meanwhile, and loads both."""
         try:
-            opponent.begin(image, self.held, self.progress)
+            opponent.begin(against, self.held, self.progress)
         except PipelineError as error:
             return self.stage.not_begun(error)
         facts, ended = self._rolled_out()
         if ended:
             return ended
         self.progress.step("waiting for production's digest beside it")
-        up = opponent.await_healthy(image, self.held, self.progress)
-        baseline = {**against.facts, "deployment": dict(up.facts)}
-        if up.outcome is not RolloutOutcome.SUCCEEDED:
-            return StageResult(_not_healthy(image, up), {**facts, "comparison": {"baseline": baseline}})
+        up = opponent.await_healthy(against, self.held, self.progress)
+        baseline = {**against.facts, **_started(up)}
+        if failed := _not_healthy(image, up):
+            return StageResult(failed, {**facts, "comparison": {"baseline": baseline}})
         keep, load = self.stage.keep, self.stage.load
         sides = Sides(self.stage.target.base_url(), opponent.url())
         measured = SideBySide(
@@ -167,7 +169,7 @@ class _Turn:
             lambda content: keep(self.candidate.ref, content),
         ).measure()
         measured.facts["comparison"]["baseline"] = baseline
-        return self._result(facts, measured, (opponent.runs(image),))
+        return self._result(facts, _saying(measured, against.not_compared), (opponent.runs(against),))
 
     def _result(self, facts: Mapping[str, Any], measured: Measured, more: Sequence[Verdict]) -> StageResult:
         """The verdict on what was measured, as long as what answered is still what should have."""
@@ -193,11 +195,10 @@ class _Turn:
         if limited := judge_relative_limits(metrics, load.limits, against.why):
             verdicts.append(limited)
         verdict = strictest(verdicts)
-        if verdict.passed:
-            said = Reason(f"absolute limits alone, not compared with production: {against.why}")
-            verdict = replace(verdict, reasons=(*verdict.reasons, said))
         comparison = {"baseline": dict(against.facts)}
-        return Measured(verdict, {"load": facts_of(summary), "comparison": comparison}, metrics)
+        measured = Measured(verdict, {"load": facts_of(summary), "comparison": comparison}, metrics)
+        said = f"{against.why}; {against.not_compared}" if against.not_compared else against.why
+        return _saying(measured, said, "absolute limits alone, ")
 
     def _rolled_out(self) -> tuple[dict[str, Any], StageResult | None]:
         """What goes on record of rollout and rehearsal; and how the stage ends where one of them failed."""
@@ -237,15 +238,32 @@ def _in_rehearsal(failed: Deployed) -> Deployed:
     return replace(failed, verdict=replace(failed.verdict, reasons=reasons), began=True)
 
 
-def _not_healthy(image: ImageRef, up: RolloutResult) -> Verdict:
-    """The baseline says nothing of the candidate when it does not even run."""
+def _saying(measured: Measured, not_compared: str, before: str = "") -> Measured:
+    """The same; what passed says what it was not compared with."""
+    if not not_compared or not measured.verdict.passed:
+        return measured
+    said = Reason(f"{before}not compared with production: {not_compared}")
+    verdict = replace(measured.verdict, reasons=(*measured.verdict.reasons, said))
+    return replace(measured, verdict=verdict)
+
+
+def _started(up: Mapping[str, RolloutResult]) -> Mapping[str, Any]:
+    """How the baseline came up, for the record: one rollout, or one for each service."""
+    each = {name: dict(result.facts) for name, result in up.items()}
+    return {"deployment": each[""]} if "" in each else {"deployments": each}
+
+
+def _not_healthy(image: ImageRef, up: Mapping[str, RolloutResult]) -> Verdict | None:
+    """The baseline says nothing of the candidate when it does not even run; None: all of it does."""
     why = f"the baseline {image.digest.short}, which production runs, is not healthy beside the candidate"
-    reasons = [
-        Reason(f"{why}: {reason.text}", f"see its log and mend that; {WITHOUT}") for reason in up.reasons[:1]
-    ]
-    if up.diagnosis:
-        reasons.append(Reason(up.diagnosis))
-    return Verdict("staging", Outcome.UNDECIDED, tuple(reasons))
+    for name, result in up.items():
+        if result.outcome is not RolloutOutcome.SUCCEEDED:
+            who = f"{why}: {name}" if name else why
+            hint = f"see its log and mend that; {WITHOUT}"
+            reasons = [Reason(f"{who}: {reason.text}", hint) for reason in result.reasons[:1]]
+            told = [Reason(result.diagnosis)] if result.diagnosis else []
+            return Verdict("staging", Outcome.UNDECIDED, (*reasons, *told))
+    return None
 
 
 def _of_something_else(changed: Sequence[Verdict]) -> Verdict:

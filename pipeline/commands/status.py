@@ -71,14 +71,14 @@ def _site(session: Session, name: str, key: str) -> dict[str, Any]:
         "recorded": seen.recorded,
         "drift": seen.drift,
         "barred": [{"text": reason.text, "remedy": reason.remedy} for reason in seen.barred],
-        "baseline": _baseline(session) if name == "staging" else None,
+        "baseline": _baseline(session, key) if name == "staging" else None,
     }
 
 
-def _baseline(session: Session) -> dict[str, Any] | None:
+def _baseline(session: Session, key: str) -> dict[str, Any] | None:
     """What runs beside staging, which is there while a candidate is loaded; None where nothing does."""
     try:
-        left = session.beside()
+        left = session.beside(key)
     except PipelineError as error:
         return {"error": error.message, "hint": error.hint}
     return asdict(left) if left else None

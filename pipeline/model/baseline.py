@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import UndecidedError
+from pipeline.model.calls import Calls, reached_from
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.service import ServiceState, in_progress, short
 
@@ -18,19 +19,82 @@ WITHOUT = 'to judge by absolute limits alone: baseline = "none" under [load] in 
 class Baseline:
     """`image` is what the candidate is compared with; None: there is nothing to compare with, and `why`.
 
-    `recorded` is the digest of the newest good rollout of production on record, empty where there is none.
+    `recorded` is the digest of the newest good rollout of production on record, empty where there is none. Of a release
+    of several services `services` are those that stand beside the candidate's, with their images, and `left_out` says
+    of each other one why it does not.
     """
 
     image: ImageRef | None = None
     why: str = ""
     recorded: str = ""
+    services: Mapping[str, Digest] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The services that stand beside the candidate's; one without a name where the release is one image."""
+        return tuple(self.services) or ("",)
+
+    @property
+    def not_compared(self) -> str:
+        """What is left out, in words; empty: nothing is."""
+        return ", ".join(f"{name} ({why})" for name, why in self.left_out.items())
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """The same as JSON values."""
+        left_out = {"left_out": dict(self.left_out)} if self.left_out else {}
         if self.image is None:
-            return {"skipped": self.why}
-        return {"digest": str(self.image.digest), "image": str(self.image), "recorded": self.recorded}
+            return {"skipped": self.why, **left_out}
+        services = {name: str(digest) for name, digest in self.services.items()}
+        known = {"digest": str(self.image.digest), "image": str(self.image), "recorded": self.recorded}
+        return known | ({"services": services} if services else {}) | left_out
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPath:
+    """Several services as the load meets them: it is sent to `front`, which calls others as `calls` say."""
+
+    front: str
+    calls: Calls
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """What the load reaches: the front and, from call to call, whatever is named on the way."""
+        return reached_from(self.front, self.calls)
+
+
+def compared_with(
+    production: Mapping[str, Digest], candidate: Mapping[str, Digest], path: LoadPath
+) -> tuple[frozenset[str], Mapping[str, str], str]:
+    """Which of production's services are to stand beside the candidate's; why each other one is not; why none is.
+
+    Both releases are told by their services' images. A service stands beside the candidate's where its image differs
+    and the load reaches it, or where it lies between the front and such a one: production's front then calls
+    production's services, and what both sides share is the same image.
+    """
+    calls = {name: named & set(production) for name, named in path.calls.items() if name in production}
+    reached = reached_from(path.front, calls)
+    changed = {name for name in reached if production[name] != candidate.get(name)}
+    beside = frozenset(name for name in reached if reached_from(name, calls) & changed)
+    left_out = {
+        name: _why_not(name, production, digest, path)
+        for name, digest in candidate.items()
+        if name not in beside
+    }
+    if path.front not in production:
+        return beside, left_out, f"production's release has no service {path.front}, which is loaded"
+    return beside, left_out, "" if beside else "production runs the same images of all that the load reaches"
+
+
+def _why_not(name: str, production: Mapping[str, Digest], digest: Digest, path: LoadPath) -> str:
+    if name not in production:
+        return "production's release has none"
+    if production[name] == digest:
+        return "the same image in production"
+    if name not in path.reached:
+        return f"changed, but no variable on the way from {path.front} names {{url.{name}}}"
+    return "changed, but only services that are new lead to it"
 
 
 def production_runs(

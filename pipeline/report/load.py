@@ -88,28 +88,39 @@ def _setting(compared: Recorded, alone: Recorded) -> Markup:
     """What it was compared with, and how much of the time counted."""
     baseline = compared["baseline"]
     if baseline["skipped"]:
-        return Markup("<p>Not compared with production: {}.</p>").format(baseline["skipped"].text)
+        why = Markup("<p>Not compared with production: {}.</p>").format(baseline["skipped"].text)
+        return join([why, pairs(_left_out(baseline))]) if baseline["left_out"] else why
     if not compared:
         return Markup("<p>A comparison with production: {}.</p>").format(NONE) if alone else Markup("")
     known = pairs(
         [
             ("production's digest", digest(baseline["digest"])),
+            *((f"production's {name}", digest(image)) for name, image in baseline["services"].items()),
+            *_left_out(baseline),
             ("measured side by side", seconds(compared["seconds"])),
             ("half-second blocks", count(compared["blocks"])),
             ("left out, the machine was disturbed", count(compared["dropped"])),
         ]
     )
-    return join([known, _beside(baseline["deployment"])])
+    several = [
+        _beside(f"production's {name}", deployment) for name, deployment in baseline["deployments"].items()
+    ]
+    return join([known, _beside("production's digest", baseline["deployment"]), *several])
 
 
-def _beside(deployment: Recorded) -> Markup:
+def _left_out(baseline: Recorded) -> list[tuple[str, Text]]:
+    """Services of a release that were not compared, and why."""
+    return [(f"{name}, not compared", why.text) for name, why in baseline["left_out"].items()]
+
+
+def _beside(what: str, deployment: Recorded) -> Markup:
     """How the baseline came up; open where it did not."""
     if not deployment:
         return Markup("")
     failed = Markup(" open") if deployment["outcome"].text != "succeeded" else ""
-    return Markup(
-        "<details{}><summary>How production's digest was started beside it</summary>{}</details>"
-    ).format(failed, rollout.one(deployment))
+    return Markup("<details{}><summary>How {} was started beside it</summary>{}</details>").format(
+        failed, what, rollout.one(deployment)
+    )
 
 
 def _drawn(compared: Recorded, alone: Recorded, settings: Recorded) -> Markup:

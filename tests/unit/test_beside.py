@@ -10,13 +10,12 @@ import pytest
 
 from pipeline.beside import Beside
 from pipeline.errors import BusyError, ConfigurationError, UndecidedError
-from pipeline.model.baseline import Baseline
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.lease import Claim
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.service import ServiceState
 from pipeline.model.verdict import Outcome
-from pipeline.ports import Candidate, Held, Service, Source
+from pipeline.ports import Held, Service
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutOutcome, RolloutResult
 from tests.fakes.clock import FakeClock
 from tests.fakes.ecs import CONTAINER, Behaviour, FakeEcs, image
@@ -41,7 +40,6 @@ class Pair:
         self.baseline = FakeEcs(self.clock, runs=left, desired=1)
         self.progress = RecordedProgress()
         self.lease = FakeLease(self.clock)
-        self.odd = ""
         self.beside = Beside(
             self.staging,
             self.baseline,
@@ -49,8 +47,6 @@ class Pair:
             self.rollout,
             lambda _image: SPEC,
             lambda which, _say: which,
-            lambda _candidate: (Baseline(PRODUCTION), self.odd),
-            lambda: "http://beside.test",
             self.clock,
         )
 
@@ -216,20 +212,25 @@ def test_something_else_beside_the_candidate_is_noticed() -> None:
     assert str(OTHER.digest) in verdict.reasons[0].text
 
 
-def test_what_is_odd_about_the_choice_is_said() -> None:
-    pair = Pair()
-    chosen = Candidate(Source(""), CANDIDATE)
-    assert pair.beside.choose(chosen, pair.progress.note) == Baseline(PRODUCTION)
-    assert pair.progress.notes == []
-    pair.odd = "production runs what is not on record"
-    pair.beside.choose(chosen, pair.progress.note)
-    assert pair.progress.notes == [pair.odd]
-    assert pair.beside.url() == "http://beside.test"
-
-
 def test_an_image_of_several_platforms_is_known_by_any_of_them() -> None:
     pair = Pair()
     pair.up()
     index = ImageRef(PRODUCTION.repository, Digest("sha256:" + "e" * 64))
     spec = replace(SPEC, platform_digests=(PRODUCTION.digest,))
     assert replace(pair.beside, spec=lambda _image: spec).runs(index).passed
+
+
+def test_the_image_that_runs_is_the_one_that_was_delivered_of_the_release() -> None:
+    pair = Pair()
+    release = ImageRef(PRODUCTION.repository, Digest("sha256:" + "e" * 64))
+    specs = []
+
+    def spec(told: ImageRef) -> DeploySpec:
+        specs.append(told)
+        return replace(SPEC, platform_digests=(PRODUCTION.digest,))
+
+    pair.beside = replace(pair.beside, spec=spec, delivered=lambda _release, _say: PRODUCTION)
+    assert pair.up(release).outcome is RolloutOutcome.SUCCEEDED
+    assert pair.baseline.running() == {str(PRODUCTION)}
+    assert pair.beside.runs(release).passed
+    assert set(specs) == {release}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipeline import config
+from pipeline.config_values import BaselineSettings
 from pipeline.errors import ConfigurationError
-from pipeline.reach import Site, kind_of, local_name, sites_of
+from pipeline.reach import Site, kind_of, load_path, local_name, sites_of
+from pipeline.stacks import baseline_service_name
 
 HEAD = """
 [app]
@@ -84,6 +86,28 @@ def test_the_table_is_the_apps() -> None:
     assert config.parse(own + TWO).of("web").cloud.table == "mine"
 
 
+def test_each_service_of_staging_has_its_own_service_beside_it_and_production_none() -> None:
+    told = HEAD.replace('baseline = "none"', "") + TWO
+    told += '[services.web.baseline]\nservice = "web-old"\nurl = "http://old"\n'
+    web, api = (config.parse(told).of(name) for name in ("web", "api"))
+    assert web.environments.staging.baseline == BaselineSettings(service="web-old", url="http://old")
+    assert api.environments.staging.baseline == BaselineSettings()
+    assert [baseline_service_name(one) for one in (web, api)] == ["web-old", "shop-api-baseline"]
+    assert "baseline" not in web.environments.prod.model_dump()
+
+
+def test_the_load_meets_the_front_and_what_its_variables_name_from_service_to_service() -> None:
+    calls = (
+        TWO.replace('SHARED = "web"', 'SHARED = "{url.api}/v1"')
+        + '[services.stock]\n[services.mail]\nenvironment = { WEB = "{url.web}" }\n'
+    )
+    path = load_path(config.parse(HEAD + calls))
+    assert (path.front, set(path.reached)) == ("web", {"web", "api"})
+    everywhere = HEAD.replace("memory = 256", 'environment = { STOCK = "{url.stock}" }')
+    assert load_path(config.parse(everywhere + calls)).reached == {"web", "api", "stock"}
+    assert load_path(config.parse(HEAD)).reached == frozenset()
+
+
 def test_suite_and_load_go_to_the_front_by_default_the_first() -> None:
     assert config.parse(HEAD + TWO).front == "web"
     assert config.parse(HEAD + '[integration]\nfront = "api"\n' + TWO).front == "api"
@@ -129,14 +153,18 @@ ONE = "[services.web]\n"
             "services.a-very-long-name: shop-a-very-long-name is longer",
         ),
         (
-            HEAD.replace('baseline = "none"', "") + TWO,
-            "load.baseline: several services are loaded without a baseline",
+            HEAD.replace("memory = 256", 'baseline = { url = "http://x" }') + TWO,
+            "environments.staging.baseline: with [services] each has its own: services.NAME.baseline",
         ),
         (HEAD.replace("desired = 3", 'service = "x"') + TWO, "environments.prod.service: with [services]"),
         (HEAD.replace("memory = 256", 'url = "http://x"') + TWO, "environments.staging.url: with [services]"),
         (
-            HEAD.replace('baseline = "none"', 'baseline = "none"\nworkers = { tasks = 2 }') + TWO,
-            "load.workers: several",
+            HEAD + TWO.replace('"web" }', '"web", API = "{url.apy}/v1" }'),
+            "services.web.environment.API: {url.apy}: no service is called so (web, api)",
+        ),
+        (
+            HEAD.replace('"app" }', '"{url.web}" }'),
+            "app.environment.SHARED: {url.web}: no service is called so (none)",
         ),
         (HEAD + TWO + '[services.web.urls]\nprods = "x"\n', "services.web.urls: prods: one of staging, prod"),
         (HEAD + TWO + "[services.web.build]\n", "services.web.build: no such key"),

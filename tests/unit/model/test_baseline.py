@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import UndecidedError
-from pipeline.model.baseline import Baseline, production_runs, shown, sizes
+from pipeline.model.baseline import Baseline, LoadPath, compared_with, production_runs, shown, sizes
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.service import DeploymentState, ServiceState
 
@@ -64,6 +64,93 @@ def test_a_baseline_is_on_record_as_what_it_is_or_why_there_is_none() -> None:
         "recorded": str(TWO),
     }
     assert Baseline(why="nothing runs").facts == {"skipped": "nothing runs"}
+    assert Baseline(image).beside == ("",)
+
+
+def test_of_several_services_those_that_stand_beside_the_candidate_are_on_record_and_those_that_do_not() -> (
+    None
+):
+    found = Baseline(ImageRef("r/shop", ONE), services={"web": TWO}, left_out={"api": "new"})
+    assert found.beside == ("web",)
+    assert found.not_compared == "api (new)"
+    assert (found.facts["services"], found.facts["left_out"]) == ({"web": str(TWO)}, {"api": "new"})
+    assert Baseline(why="so", left_out={"api": "new"}).facts == {"skipped": "so", "left_out": {"api": "new"}}
+
+
+WEB_TO_API = LoadPath(
+    "web", {"web": frozenset({"api"}), "api": frozenset({"stock"}), "stock": frozenset(), "mail": frozenset()}
+)
+OLD = {name: Digest(f"sha256:{number}" + "0" * 63) for number, name in enumerate(WEB_TO_API.calls)}
+
+
+def told(**changed: Digest) -> dict[str, Digest]:
+    return {**OLD, **changed}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "beside", "left_out"),
+    [
+        (
+            told(web=ONE),
+            {"web"},
+            {"api": "the same image", "stock": "the same image", "mail": "the same image"},
+        ),
+        (told(api=ONE), {"web", "api"}, {"stock": "the same image", "mail": "the same image"}),
+        (told(stock=ONE), {"web", "api", "stock"}, {"mail": "the same image"}),
+        (
+            told(web=ONE, mail=ONE),
+            {"web"},
+            {
+                "api": "the same image",
+                "stock": "the same image",
+                "mail": "changed, but no variable on the way from web names {url.mail}",
+            },
+        ),
+    ],
+    ids=["the front alone", "behind it", "two behind it", "off the way"],
+)
+def test_what_changed_on_the_way_of_the_load_stands_beside_it_with_what_leads_there(
+    candidate: dict[str, Digest], beside: set[str], left_out: dict[str, str]
+) -> None:
+    found, others, why = compared_with(OLD, candidate, WEB_TO_API)
+    assert (set(found), why) == (beside, "")
+    assert {name: text.removesuffix(" in production") for name, text in others.items()} == left_out
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [(OLD, "the same images of all that the load reaches"), (told(mail=ONE), "the same images of all")],
+    ids=["nothing", "what the load does not reach"],
+)
+def test_where_nothing_on_the_way_of_the_load_changed_there_is_nothing_to_compare(
+    candidate: dict[str, Digest], words: str
+) -> None:
+    found, others, why = compared_with(OLD, candidate, WEB_TO_API)
+    assert found == frozenset()
+    assert words in why
+    assert set(others) == set(OLD)
+
+
+def test_a_new_service_is_not_compared_nor_what_only_it_leads_to() -> None:
+    production = {name: digest for name, digest in OLD.items() if name != "api"}
+    found, others, _ = compared_with(production, told(web=ONE, stock=ONE), WEB_TO_API)
+    assert found == {"web"}
+    assert others["api"] == "production's release has none"
+    assert others["stock"] == "changed, but only services that are new lead to it"
+
+
+def test_a_front_that_production_does_not_have_leaves_nothing_to_compare() -> None:
+    production = {name: digest for name, digest in OLD.items() if name != "web"}
+    found, others, why = compared_with(production, told(api=ONE), WEB_TO_API)
+    assert found == frozenset()
+    assert why == "production's release has no service web, which is loaded"
+    assert others["web"] == "production's release has none"
+
+
+def test_services_that_call_each_other_stand_there_together() -> None:
+    round_about = LoadPath("web", {"web": frozenset({"api"}), "api": frozenset({"web"})})
+    production = {"web": ONE, "api": TWO}
+    assert compared_with(production, {"web": PLATFORM, "api": TWO}, round_about)[0] == {"web", "api"}
 
 
 def test_sizes_are_those_of_the_task_and_of_its_container() -> None:

@@ -364,6 +364,25 @@ def test_a_baseline_that_did_not_come_up_is_told_with_its_diagnosis() -> None:
     assert "<details open><summary>How production" in page(document)
 
 
+def test_of_several_services_each_that_was_compared_is_told_and_each_that_was_not() -> None:
+    document = passed_run()
+    baseline = document["stages"][2]["facts"]["comparison"]["baseline"]
+    baseline |= {
+        "services": {"web": PRODUCTION, "api": PRODUCTION},
+        "left_out": {"mail": "production's release has none"},
+        "deployments": {"web": {"outcome": "succeeded"}, "api": {"outcome": "failed_first"}},
+    }
+    text = section(document, "load-staging")
+    assert "production's web " in text
+    assert "mail, not compared production's release has none" in text
+    whole = page(document)
+    assert "<details><summary>How production&#39;s web was started" in whole
+    assert "<details open><summary>How production&#39;s api was started" in whole
+    del baseline["digest"]
+    baseline["skipped"] = "production's release has no service web"
+    assert "no service web. mail, not compared" in section(document, "load-staging")
+
+
 def test_limits_are_shown_with_what_was_measured_and_what_was_not() -> None:
     document = passed_run()
     document["settings"]["limits"] = {

@@ -52,21 +52,25 @@ class FakeOpponent:
             raise self.against
         return self.against
 
-    def begin(self, image: ImageRef, held: Held, progress: Progress) -> None:
-        self.told.append(f"begin {image.digest.short}")
+    def begin(self, against: Baseline, held: Held, progress: Progress) -> None:
+        assert against.image is not None
+        self.told.append(f"begin {against.image.digest.short}")
         if self.trouble:
             raise self.trouble
 
-    def await_healthy(self, image: ImageRef, held: Held, progress: Progress) -> RolloutResult:
+    def await_healthy(self, against: Baseline, held: Held, progress: Progress) -> Mapping[str, RolloutResult]:
         self.told.append("await")
-        return RolloutResult(
+        good = RolloutResult(RolloutOutcome.SUCCEEDED, (), "arn:aws:ecs:r:1:service/c/a")
+        last = RolloutResult(
             self.outcome, (Reason("so it ended"),), "arn:aws:ecs:r:1:service/c/b", diagnosis="its last words"
         )
+        *first, name = against.beside
+        return {**dict.fromkeys(first, good), name: last}
 
     def url(self) -> str:
         return BASELINE_URL
 
-    def runs(self, image: ImageRef) -> Verdict:
+    def runs(self, against: Baseline) -> Verdict:
         self.told.append("runs")
         outcome = Outcome.PASSED if self.runs_at_the_end else Outcome.UNDECIDED
         return Verdict("b", outcome, () if self.runs_at_the_end else (Reason("the baseline ran nothing"),))
@@ -351,6 +355,53 @@ def test_a_baseline_that_does_not_come_up_decides_nothing_and_is_explained(
     assert bench.opponent.told[-1] == "end"
 
 
+SERVICES = {"web": Digest("sha256:" + "c" * 64), "api": Digest("sha256:" + "d" * 64)}
+LEFT_OUT = {"mail": "production's release has none"}
+
+
+def test_of_several_services_the_record_says_which_stood_beside_it_and_the_verdict_which_did_not(
+    bench: Bench,
+) -> None:
+    bench.opponent.against = Baseline(PRODUCTION, services=SERVICES, left_out=LEFT_OUT)
+    result = bench.run()
+    assert result.outcome is Outcome.PASSED
+    baseline = result.facts["comparison"]["baseline"]
+    assert baseline["services"] == {name: str(digest) for name, digest in SERVICES.items()}
+    assert {name: one["outcome"] for name, one in baseline["deployments"].items()} == dict.fromkeys(
+        SERVICES, "succeeded"
+    )
+    assert baseline["left_out"] == LEFT_OUT
+    said = "not compared with production: mail (production's release has none)"
+    assert result.verdict.reasons[-1].text == said
+
+
+def test_a_service_of_several_that_does_not_come_up_decides_nothing_and_is_named(bench: Bench) -> None:
+    bench.opponent.against = Baseline(PRODUCTION, services=SERVICES, left_out=LEFT_OUT)
+    bench.opponent.outcome = RolloutOutcome.FAILED_FIRST
+    result = bench.run()
+    assert result.outcome is Outcome.UNDECIDED
+    assert "not healthy beside the candidate: api: so it ended" in result.verdict.reasons[0].text
+    assert bench.load.compared == []
+
+
+def test_a_refusal_does_not_speak_of_what_was_not_compared(bench: Bench) -> None:
+    bench.opponent.against = Baseline(PRODUCTION, services=SERVICES, left_out=LEFT_OUT)
+    bench.load.baseline = slower(by=2.0)
+    result = bench.run()
+    assert result.outcome is Outcome.REFUSED
+    assert not [reason for reason in result.verdict.reasons if "not compared" in reason.text]
+
+
+def test_where_none_of_several_services_is_compared_each_is_told_with_its_reason(bench: Bench) -> None:
+    bench.opponent.against = Baseline(why="production has no service web", left_out=LEFT_OUT)
+    result = bench.run()
+    assert result.outcome is Outcome.PASSED
+    assert result.verdict.reasons[-1].text == (
+        "absolute limits alone, not compared with production: production has no service web; "
+        "mail (production's release has none)"
+    )
+
+
 def test_a_candidate_that_does_not_come_up_is_refused_and_the_baseline_taken_down(bench: Bench) -> None:
     bench.world.rollout.outcome = RolloutOutcome.ROLLED_BACK
     result = bench.run()
@@ -401,6 +452,12 @@ def test_a_pass_by_other_rules_of_comparison_is_none_by_todays(
     stage = bench.stage()
     other = replace(stage, load=replace(stage.load, **changed))
     assert other.plan(CANDIDATE).hash != stage.plan(CANDIDATE).hash
+
+
+def test_a_pass_of_another_front_is_none_of_todays(bench: Bench) -> None:
+    stage = bench.stage()
+    web, api = (replace(stage, load=replace(stage.load, front=name)) for name in ("web", "api"))
+    assert len({one.plan(CANDIDATE).hash for one in (stage, web, api)}) == 3
 
 
 def test_while_it_is_compared_people_see_the_ratio(bench: Bench) -> None:

@@ -1,0 +1,118 @@
+"""What a candidate on staging is compared with: the release that production runs, in all its regions and services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.errors import ConfigurationError, UndecidedError
+from pipeline.model.baseline import WITHOUT, Baseline, LoadPath, compared_with, production_runs
+from pipeline.model.digest import Digest, ImageRef
+from pipeline.places import Place
+from pipeline.ports import Candidate
+from pipeline.records import Records
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """Production at all its sites. Nothing is asked of the cloud beforehand.
+
+    `path` says which services the load meets, where there are several; `require` raises ConfigurationError where a
+    service of staging (`""`: the only one) has nothing beside it to run production's image.
+    """
+
+    records: Records
+    places: Sequence[Place]
+    path: LoadPath
+    require: Callable[[str], object]
+
+    def choose(self, candidate: Candidate) -> tuple[Baseline, Sequence[str]]:
+        """What the candidate is compared with, or why with nothing; and what people should know of that.
+
+        Raises UndecidedError when that is not clear, what the cloud raises when production cannot be asked, and
+        ConfigurationError when there is no service to run it.
+        """
+        digest = self._release()
+        if digest is None:
+            return Baseline(why="nothing runs in production yet"), ()
+        if digest == candidate.ref.digest:
+            return Baseline(why="production runs this very digest"), ()
+        image = ImageRef(self.records.repository, digest)
+        if self.records.registry.resolve(image.repository, str(digest)) is None:
+            raise UndecidedError(
+                f"production runs {digest}, and {image.repository} has no such image to compare the candidate with",
+                hint=f"copy it there, or promote something that was built by this pipeline; {WITHOUT}",
+            )
+        recorded = self.places[0].recorded()
+        found = self._chosen(Baseline(image, recorded=str(recorded or "")), candidate)
+        for service in found.beside if found.image else ():
+            self.require(service)
+        said = []
+        if recorded and recorded != digest:
+            newest = f"{recorded.short} is the newest good rollout on record"
+            said.append(f"production runs {digest.short}, although {newest}")
+        if found.not_compared:
+            said.append(f"not compared: {found.not_compared}")
+        return found, said
+
+    def _chosen(self, whole: Baseline, candidate: Candidate) -> Baseline:
+        """Of a release of several services, the part that is to stand beside the candidate."""
+        if whole.image is None or not self.path.front:
+            return whole
+        runs = self.records.shares(whole.image.digest)
+        beside, left_out, why = compared_with(runs, self.records.shares(candidate.ref.digest), self.path)
+        if why:
+            return Baseline(why=why, left_out=left_out)
+        services = {name: digest for name, digest in runs.items() if name in beside}
+        return replace(whole, services=services, left_out=left_out)
+
+    def _release(self) -> Digest | None:
+        """The one release that runs everywhere; None: nothing does.
+
+        A service that runs nothing counts where the release has an image of it: without one there is nothing to run.
+        """
+        found = {place.site.key: self._of(place) for place in self.places}
+        releases = {digest for digest in found.values() if digest}
+        if not releases:
+            return None
+        whole = all(self._right(place, found[place.site.key], releases) for place in self.places)
+        if len(releases) > 1 or not whole:
+            raise self._several(found)
+        (release,) = releases
+        return release
+
+    def _right(self, place: Place, digest: Digest | None, releases: set[Digest]) -> bool:
+        """Whether a place runs what it should when production runs one of the releases."""
+        service = place.site.service
+        if not service:
+            return digest is not None
+        return all((service in self.records.shares(release)) == (digest is not None) for release in releases)
+
+    def _several(self, found: Mapping[str, Digest | None]) -> UndecidedError:
+        told = ", ".join(f"{digest or 'nothing'} in {key}" for key, digest in found.items())
+        kind = "services" if self.path.front else "regions"
+        return UndecidedError(
+            f"production's {kind} differ: {told}",
+            hint=f"promote or roll back until all {kind} run one digest; {WITHOUT}",
+        )
+
+    def _of(self, place: Place) -> Digest | None:
+        try:
+            live = place.service.describe()
+            pinned, running = place.pinned(), place.running()
+            platforms = (
+                self._platforms(place, pinned) if pinned and running - {pinned} else frozenset[Digest]()
+            )
+            return production_runs(live, pinned, running, platforms)
+        except UndecidedError:
+            raise
+        except ConfigurationError as error:
+            raise type(error)(
+                f"production cannot be asked what it runs: {error.message}", hint=f"{error.hint}; {WITHOUT}"
+            ) from error
+
+    def _platforms(self, place: Place, digest: Digest) -> frozenset[Digest]:
+        image = ImageRef(self.records.repository, digest)
+        if self.records.registry.resolve(image.repository, str(digest)) is None:
+            return frozenset()
+        return frozenset(self.records.registry.image_facts(place.shares.image(image)).platform_digests)
