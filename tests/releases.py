@@ -38,8 +38,6 @@ began = time.monotonic()
 if mode == "exits":
     print("no licence file", flush=True)
     sys.exit(1)
-if mode == "crashes":
-    threading.Timer(5.0, lambda: (print("lost its mind", flush=True), os._exit(9))).start()
 if mode == "deaf":
     time.sleep(3600)
 if mode == "late":
@@ -49,7 +47,13 @@ if mode == "late":
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    asked = 0
+
     def do_GET(self):
+        Handler.asked += self.path == "/"
+        if mode == "crashes" and Handler.asked == 4:
+            print("lost its mind", flush=True)
+            os._exit(9)
         body = json.dumps({"digest": os.environ.get("DIGEST", ""), "mode": mode}).encode()
         bad = (mode == "ill" and self.path == "/healthz") or (mode == "broken" and self.path == "/readyz")
         bad = bad or (mode == "sours" and self.path == "/" and time.monotonic() - began > 8.0)
