@@ -70,6 +70,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     first_visit = 0.0
 
     def do_GET(self) -> None:
+        if FAULT == "sluggish":
+            time.sleep(0.03)
         body = peer() if self.path == "/peer" else own()
         self.send_response(500 if self.fails() else 200)
         self.send_header("Content-Type", "application/json")
