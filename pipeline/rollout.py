@@ -21,6 +21,7 @@ from pipeline.errors import (
     DisplacedError,
     PipelineError,
     StuckError,
+    UnfencedError,
 )
 from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult
 from pipeline.model.diagnosis import explain
@@ -315,8 +316,9 @@ class _Run:
 
 
 def _begun(run: _Run, error: PipelineError) -> bool:
-    """Whether something was changed, or may have been. A lost lease is known before UpdateService is called."""
-    return run.changed and not (isinstance(error, BusyError) and not run.deployment and not run.back)
+    """Whether something was changed, or may have been. The lease is asked for before UpdateService is called."""
+    unsent = isinstance(error, BusyError | UnfencedError)
+    return run.changed and not (unsent and not run.deployment and not run.back)
 
 
 def _detached(run: _Run, error: PipelineError) -> PipelineError:

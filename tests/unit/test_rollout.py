@@ -18,6 +18,7 @@ from pipeline.errors import (
     PipelineError,
     StuckError,
     UnavailableError,
+    UnfencedError,
 )
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import Busy, RolloutPolicy
@@ -396,6 +397,48 @@ def test_a_lease_that_is_lost_before_the_update_has_begun_nothing() -> None:
     scene.ecs.update = raises(BusyError("cleared by bert", hint="look"))  # type: ignore[method-assign]
     with pytest.raises(BusyError, match="cleared by bert"):
         scene.deploy()
+
+
+NO_FENCE = UnfencedError("PutItem: no answer, nothing was sent", hint="wait")
+
+
+def test_a_lease_that_cannot_be_asked_for_is_waited_for_and_told_as_that() -> None:
+    scene = Scene()
+    update, answers = scene.ecs.update, [NO_FENCE, NO_FENCE]
+
+    def fenced(definition: str, **more: Any) -> str:
+        if answers:
+            raise answers.pop()
+        return update(definition, **more)
+
+    scene.ecs.update = fenced  # type: ignore[method-assign, assignment]
+    assert scene.deploy().outcome is RolloutOutcome.SUCCEEDED
+    assert "waiting to send UpdateService: PutItem: no answer, nothing was sent" in scene.said.steps
+    assert not any("no answer to UpdateService" in step for step in scene.said.steps)
+
+
+def test_a_lease_that_can_never_be_asked_for_has_begun_nothing() -> None:
+    scene = Scene()
+    scene.ecs.update = raises(NO_FENCE)  # type: ignore[method-assign]
+    with pytest.raises(UnfencedError) as caught:
+        scene.deploy()
+    assert "detached" not in caught.value.message
+
+
+def test_an_update_without_an_answer_is_looked_for_while_the_lease_cannot_be_asked_for() -> None:
+    scene = Scene()
+    update, sent = scene.ecs.update, list[str]()
+
+    def lost(definition: str, **more: Any) -> str:
+        if sent:
+            raise NO_FENCE
+        sent.append(definition)
+        scene.ecs.after(10.0, lambda: update(definition, **more))
+        raise UnavailableError("the connection broke", hint="try again")
+
+    scene.ecs.update = lost  # type: ignore[method-assign, assignment]
+    assert scene.deploy().outcome is RolloutOutcome.SUCCEEDED
+    assert len(scene.ecs.updates) == 1
 
 
 def test_a_lease_that_is_lost_after_the_update_is_no_rollout_that_never_began() -> None:
