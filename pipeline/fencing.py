@@ -47,10 +47,10 @@ class FencedService:
         self._check()
         self._service.roll_back(service_deployment)
 
-    def run_once(self, task_definition: str, command: Sequence[str], say: Say) -> OneOff:
+    def run_once(self, task_definition: str, command: Sequence[str], name: str, say: Say) -> OneOff:
         """See `pipeline.ports.Service.run_once`."""
         self._check()
-        return self._service.run_once(task_definition, command, say)
+        return self._service.run_once(task_definition, command, name, say)
 
     def _check(self) -> None:
         try:

@@ -19,7 +19,7 @@ CHANGES: dict[str, Callable[[Service], object]] = {
     "register": lambda service: service.register({"family": "shop"}),
     "update": lambda service: service.update("td:2", desired=3, configuration={"strategy": "CANARY"}),
     "roll_back": lambda service: service.roll_back("arn:sd:1"),
-    "run_once": lambda service: service.run_once("td:2", ["migrate"], print),
+    "run_once": lambda service: service.run_once("td:2", ["migrate"], "name", print),
 }
 LOOKS: dict[str, Callable[[Service], object]] = {
     "describe": lambda service: service.describe(),

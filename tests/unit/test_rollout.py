@@ -15,7 +15,6 @@ from pipeline.errors import (
     DetachedError,
     DetachedInterrupt,
     DisplacedError,
-    PipelineError,
     StuckError,
     UnavailableError,
     UnfencedError,
@@ -350,7 +349,7 @@ def test_a_credential_that_expires_midway_is_not_waited_out() -> None:
     assert scene.took < 10
 
 
-def raises(error: PipelineError) -> Callable[..., Any]:
+def raises(error: BaseException) -> Callable[..., Any]:
     def refuse(*_arguments: object, **_named: object) -> Any:
         raise error
 
@@ -778,6 +777,44 @@ def test_a_failing_before_command_leaves_the_service_untouched(end: OneOff, text
     assert result.diagnosis == "\n".join(end.log_lines)
     assert scene.ecs.updates == []
     assert scene.serves == {str(OLD)}
+
+
+MIGRATING = replace(SPEC, before=("migrate",))
+
+
+def test_a_before_command_whose_end_was_not_seen_is_taken_up_and_not_run_again() -> None:
+    scene = Scene()
+    scene.ecs.loses_ends = 1
+    with pytest.raises(DetachedError):
+        scene.deploy(spec=MIGRATING)
+    assert scene.ecs.updates == []
+    assert scene.deploy(spec=MIGRATING).outcome is RolloutOutcome.SUCCEEDED
+    assert len(scene.ecs.commands) == 1
+    assert len(scene.ecs.commands[0]) <= 36
+
+
+def test_a_before_command_that_failed_is_run_again() -> None:
+    scene = Scene()
+    scene.ecs.behave(NEW, once=OneOff(3, "Essential container in task exited"))
+    assert scene.deploy(spec=MIGRATING).outcome is RolloutOutcome.BEFORE_FAILED
+    scene.ecs.behave(NEW)
+    assert scene.deploy(spec=MIGRATING).outcome is RolloutOutcome.SUCCEEDED
+    assert len(scene.ecs.commands) == 2
+
+
+def test_a_later_rollout_of_the_same_image_and_another_image_run_their_own_command() -> None:
+    scene = Scene()
+    for which in (NEW, OTHER, NEW):
+        assert scene.deploy(which, MIGRATING).outcome is RolloutOutcome.SUCCEEDED
+    assert len(set(scene.ecs.commands)) == 3
+
+
+def test_an_interrupt_during_the_before_command_says_that_it_perhaps_runs() -> None:
+    scene = Scene()
+    scene.ecs.run_once = raises(KeyboardInterrupt())  # type: ignore[method-assign]
+    with pytest.raises(DetachedInterrupt):
+        scene.deploy(spec=MIGRATING)
+    assert "migrate perhaps runs" in scene.said.text
 
 
 def test_a_deployment_in_progress_is_waited_for() -> None:
