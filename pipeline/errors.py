@@ -70,8 +70,12 @@ class ShortCredentialError(UnavailableError):
     """The credential ends before a rollout would, or has: nothing was begun, and nothing is taken from the record."""
 
 
+class UnfencedError(UnavailableError):
+    """Whether the environment is still ours could not be asked: what was to be changed was not sent."""
+
+
 class DetachedError(UnavailableError):
-    """The same, while a deployment that we follow goes on without us, or may do so."""
+    """Something cannot be used right now, while what we follow goes on without us, or may do so."""
 
 
 class DetachedInterrupt(KeyboardInterrupt):

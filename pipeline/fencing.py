@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from pipeline.errors import CredentialError, UnavailableError, UnfencedError
 from pipeline.model.crossing import OneOff
 from pipeline.model.lease import Claim, Tenure
 from pipeline.model.service import ServiceState, TaskState
@@ -17,7 +18,8 @@ from pipeline.ports import Held, Lease, Say, Service
 class FencedService:
     """See `pipeline.ports.Service`. Before each call that changes something the lease is checked.
 
-    Such a call then also raises what `Held.check` raises; nothing was sent where it does.
+    Such a call then also raises what `Held.check` raises, and UnfencedError where that cannot be asked; nothing was
+    sent where it does.
     """
 
     def __init__(self, service: Service, held: Held) -> None:
@@ -26,7 +28,7 @@ class FencedService:
 
     def register(self, definition: Mapping[str, Any]) -> str:
         """See `pipeline.ports.Service.register`."""
-        self._held.check()
+        self._check()
         return self._service.register(definition)
 
     def update(
@@ -37,18 +39,27 @@ class FencedService:
         configuration: Mapping[str, Any] | None = None,
     ) -> str:
         """See `pipeline.ports.Service.update`."""
-        self._held.check()
+        self._check()
         return self._service.update(task_definition, desired=desired, configuration=configuration)
 
     def roll_back(self, service_deployment: str) -> None:
         """See `pipeline.ports.Service.roll_back`."""
-        self._held.check()
+        self._check()
         self._service.roll_back(service_deployment)
 
-    def run_once(self, task_definition: str, command: Sequence[str], say: Say) -> OneOff:
+    def run_once(self, task_definition: str, command: Sequence[str], name: str, say: Say) -> OneOff:
         """See `pipeline.ports.Service.run_once`."""
-        self._held.check()
-        return self._service.run_once(task_definition, command, say)
+        self._check()
+        return self._service.run_once(task_definition, command, name, say)
+
+    def _check(self) -> None:
+        try:
+            self._held.check()
+        except CredentialError:
+            raise
+        except UnavailableError as error:
+            text = f"whether the lease is still ours is not known, nothing was sent: {error.message}"
+            raise UnfencedError(text, hint=error.hint) from error
 
     def describe(self) -> ServiceState:
         """See `pipeline.ports.Service.describe`."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from pipeline.errors import DetachedError, DetachedInterrupt, DisplacedError, PipelineError, StuckError
 from pipeline.model.verdict import Reason
@@ -17,6 +18,7 @@ from pipeline.model.waves import Action, Fate, OnFailure, Part, Waves, next_move
 from pipeline.ports import Progress
 
 _EVERY = 0.2
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,27 @@ class Fleet:
                 raise
         for future in futures:
             future.result()
+
+
+def at_once(calls: Mapping[str, Callable[[], _T]]) -> Mapping[str, Future[_T]]:
+    """What every call comes to, in their order; all of them begin at once.
+
+    Nothing here waits for a call whose result nobody asks for any more, as after Ctrl-C: they may change nothing.
+    """
+    return {name: _begun(call) for name, call in calls.items()}
+
+
+def _begun(call: Callable[[], _T]) -> Future[_T]:
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 – raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _tried(call: Callable[[], Part], at_worst: Fate, before: Part) -> Part:

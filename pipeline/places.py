@@ -61,9 +61,8 @@ class Place:
     """An environment by `name`, at one of its sites. Whoever holds its lease is waited for, for `wait` seconds.
 
     `ancestry` compares commits; `older` is somebody's decision to let an older image in. A rollout waits by `clock`,
-    and is watched for `lingers` seconds beyond its bake; it begins `after` so many seconds of other rollouts. Of the
-    release's services those in `beside` are called where they stand beside staging. Nothing is asked of the cloud
-    beforehand.
+    and is watched for `lingers` seconds beyond its bake. Of the release's services those in `beside` are called where
+    they stand beside staging. Nothing is asked of the cloud beforehand.
     """
 
     name: str
@@ -77,7 +76,6 @@ class Place:
     older: Override | None = None
     clock: Clock = field(default_factory=SystemClock)
     lingers: float = 0.0
-    after: Callable[[], float] = lambda: 0.0
     beside: frozenset[str] = frozenset()
 
     @property
@@ -165,29 +163,13 @@ class Place:
 
     def preview(self, image: ImageRef | None) -> Preview:
         """What a rollout of the image would meet and do; None: what any would meet. See `Preflight.look`."""
-        service, wish = self.service, _wish(self.own, partial(_variables, self), self.lingers, self.after())
+        service, wish = self.service, _wish(self.own, partial(_variables, self), self.lingers)
         account = Account(self.aws, service.cluster, service.service, service.container)
         look = Preflight(service, account, wish, SystemClock().now).look
         if image is None:
             return look(None, lambda: None)
         image, records, where = self.shares.image(image), self.records, (self.name, self.region)
         return look(records.destined(*where, image), lambda: records.found(*where, image))
-
-    def foreseen(self, candidate: Candidate, say: Say) -> Mapping[str, Any]:
-        """Looks at what a rollout needs, and says how long it should take; returns that for the record.
-
-        Raises UnfitError with everything that is wrong, ShortCredentialError when only the credential is. Where the
-        service has or gets the image already, nothing is begun and nothing is asked.
-        """
-        preview = self.preview(candidate.ref)
-        if preview.underway:
-            return {}
-        if error := preview.error:
-            raise error
-        say(preview.summary)
-        expected = preview.prediction
-        say(f"expected: {expected.text}" + (f" – {expected.slow}" if expected.slow else ""))
-        return preview.facts
 
     def running(self) -> frozenset[Digest]:
         """The digests that run here now."""
@@ -309,7 +291,6 @@ def _wish(
     own: EnvironmentSettings,
     environment: Callable[[ImageRef, Mapping[str, str]], Mapping[str, str]],
     lingers: float,
-    after: float,
 ) -> Wish:
     return Wish(
         environment=environment,
@@ -319,7 +300,6 @@ def _wish(
         stay_up=own.rollout.bake + lingers,
         first=own.desired,
         before=" ".join(own.before.command) if own.before else "",
-        after=after,
     )
 
 

@@ -20,6 +20,7 @@ from pipeline.model.service import ServiceState, attachable
 from pipeline.model.strategy import UNDECLARED, Strategy, as_planned
 from pipeline.model.surroundings import Image, Secret, Surroundings, questions_of
 from pipeline.model.task_definition import definition_for, differs, digest_in
+from pipeline.ports import Say
 
 __all__ = ["Preflight", "Preview", "Wish"]
 
@@ -30,7 +31,7 @@ class Wish:
 
     `environment` gives the variables for an image and its labels; `secrets` are names or ARNs by variable. `strategy`
     is what is declared of ECS's own, `stay_up` is in seconds, `first` the number of tasks of a first rollout, `before`
-    the command that runs first. It begins `after` so many seconds: the credential must last until then, too.
+    the command that runs first.
     """
 
     environment: Callable[[ImageRef, Mapping[str, str]], Mapping[str, str]]
@@ -40,7 +41,6 @@ class Wish:
     stay_up: float = 0.0
     first: int = 1
     before: str = ""
-    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Preview:
     """What was seen of an environment, and what a rollout would make of it.
 
     `wanted` is the task definition that would be registered, None where it cannot be made; `running` the image digests
-    that run now; `underway`: the service has or gets exactly this already, and nothing would be begun.
+    that run now; `underway`: the service has or gets exactly this already, and nothing would be begun. `later` gives
+    the checks of a rollout that begins so many seconds from now.
     """
 
     service: ServiceState
@@ -59,6 +60,7 @@ class Preview:
     running: tuple[str, ...]
     pinned: str
     underway: bool
+    later: Callable[[float], tuple[Check, ...]] = field(repr=False, default=lambda _seconds: ())
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -83,6 +85,28 @@ class Preview:
         expired = all(check.name == CREDENTIAL for check in bad)
         kind = ShortCredentialError if expired else UnfitError
         return kind("\n".join([text, *lines]), hint="mend that, then run the same command again")
+
+    @property
+    def at_most(self) -> float:
+        """Seconds that it takes at most; 0 where nothing would be begun."""
+        return 0.0 if self.underway else self.prediction.at_most
+
+    def admitted(self, after: float, say: Say) -> Mapping[str, Any]:
+        """Says what was seen and how long it should take; returns that for the record.
+
+        The rollout begins `after` so many seconds of others, and the credential must last until then, too. Raises
+        UnfitError with everything that is wrong, ShortCredentialError when only the credential is. Where nothing would
+        be begun, nothing is asked for.
+        """
+        if self.underway:
+            return {}
+        preview = replace(self, checks=self.later(after)) if after else self
+        if error := preview.error:
+            raise error
+        say(preview.summary)
+        expected = preview.prediction
+        say(f"expected: {expected.text}" + (f" – {expected.slow}" if expected.slow else ""))
+        return preview.facts
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -141,8 +165,12 @@ class Preflight:
             declared=wish.secrets,
             asked=asked,
             now=self.now(),
-            lasts=wish.after + prediction.at_most,
+            lasts=prediction.at_most,
         )
+
+        def later(seconds: float) -> tuple[Check, ...]:
+            return check_all(replace(intent, lasts=seconds + prediction.at_most), seen)
+
         ours = wanted is not None and not differs(current, wanted)
         pinned = digest_in(current, self.service.container)
         return Preview(
@@ -150,6 +178,7 @@ class Preflight:
             live=current,
             wanted=wanted,
             checks=check_all(intent, seen),
+            later=later,
             prediction=prediction,
             running=getattr(seen.running, "digests", ()),
             pinned=str(pinned or ""),

@@ -8,6 +8,8 @@ and settings finds it in the live service and follows it instead of starting ano
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,6 +23,7 @@ from pipeline.errors import (
     DisplacedError,
     PipelineError,
     StuckError,
+    UnfencedError,
 )
 from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult
 from pipeline.model.diagnosis import explain
@@ -34,6 +37,7 @@ from pipeline.model.service import (
     deployment_of,
     in_progress,
     previous_of,
+    primary_of,
     short,
 )
 from pipeline.model.task_definition import definition_for, differs, registrable
@@ -80,13 +84,9 @@ class Rollout:
         try:
             result = run.go()
         except KeyboardInterrupt as interrupt:
-            if not run.changed:
+            if not run.changed and not run.commanding:
                 raise
-            progress.note(
-                f"detached: {run.back.broken_off}"
-                if run.back
-                else "detached, still running: ECS goes on without us; the same command follows it"
-            )
+            progress.note(_left(run))
             raise DetachedInterrupt from interrupt
         except StuckError:
             raise
@@ -120,6 +120,7 @@ class _Run:
     image: ImageRef
     spec: DeploySpec
     changed: bool = False
+    commanding: bool = False
     definition: str = ""
     deployment: str = ""
     already: bool = False
@@ -135,7 +136,7 @@ class _Run:
     def go(self) -> RolloutResult:
         self.started_at = self.calls.clock.now()
         live = self._settled()
-        wanted, differ = self._wanted(live)
+        wanted, differ = _wanted(self.calls, live, self.image, self.spec)
         if not differ and (found := attachable(live, live.task_definition)):
             self._attach(live, found.id, complete=complete(live, found))
             return self._see_through()
@@ -146,7 +147,7 @@ class _Run:
         self.ground = before_update(self.calls, live, desired or live.desired)
         self.verification.begin(live)
         self._register(live, wanted)
-        if self.spec.before and (ended := self._run_before()) is not None:
+        if self.spec.before and (ended := self._run_before(live)) is not None:
             return ended
         self.known = frozenset(d.id for d in live.deployments)
         self.changed = True
@@ -162,7 +163,9 @@ class _Run:
         while True:
             live = self.calls.live()
             other = in_progress(live)
-            if other is None or policy.busy is Busy.SUPERSEDE or not self._wanted(live)[1]:
+            if other is None or policy.busy is Busy.SUPERSEDE:
+                return live
+            if not _wanted(self.calls, live, self.image, self.spec)[1]:
                 return live
             if policy.busy is Busy.REFUSE or clock.monotonic() >= end:
                 raise BusyError(
@@ -173,15 +176,6 @@ class _Run:
                 f"waiting for deployment {other.id} of {short(other.task_definition)} to end"
             )
             clock.sleep(policy.poll)
-
-    def _wanted(self, live: ServiceState) -> tuple[Mapping[str, Any], bool]:
-        spec = self.spec
-        current = self.calls.definition(live.task_definition)
-        if spec.definition:
-            wanted: Mapping[str, Any] = registrable(self.calls.definition(spec.definition))
-        else:
-            wanted = definition_for(current, self.image, spec.container, spec.environment, spec.secrets)
-        return wanted, differs(current, wanted)
 
     def _attach(self, live: ServiceState, deployment: str, *, complete: bool) -> None:
         self.definition, self.deployment = live.task_definition, deployment
@@ -203,10 +197,13 @@ class _Run:
         verb = "taking" if self.definition == again else "registered"
         calls.progress.note(f"{verb} {short(self.definition)} with {self.image}")
 
-    def _run_before(self) -> RolloutResult | None:
+    def _run_before(self, live: ServiceState) -> RolloutResult | None:
         command, progress = " ".join(self.spec.before), self.calls.progress
         progress.step(f"running {command}")
-        end = self.calls.service.run_once(self.definition, self.spec.before, progress.note)
+        self.commanding = True
+        name = _known_by(live, self.image, self.spec.before)
+        end = self.calls.service.run_once(self.definition, self.spec.before, name, progress.note)
+        self.commanding = False
         if end.exit_code == 0:
             progress.note(f"{command} ended with exit code 0")
             return None
@@ -315,8 +312,18 @@ class _Run:
 
 
 def _begun(run: _Run, error: PipelineError) -> bool:
-    """Whether something was changed, or may have been. A lost lease is known before UpdateService is called."""
-    return run.changed and not (isinstance(error, BusyError) and not run.deployment and not run.back)
+    """Whether something was changed, or may have been. The lease is asked for before UpdateService is called."""
+    unsent = isinstance(error, BusyError | UnfencedError)
+    return run.changed and not (unsent and not run.deployment and not run.back)
+
+
+def _left(run: _Run) -> str:
+    """What goes on without us after Ctrl-C, in words."""
+    if run.commanding:
+        return f"detached: {' '.join(run.spec.before)} perhaps runs; the same command waits for its end"
+    if run.back:
+        return f"detached: {run.back.broken_off}"
+    return "detached, still running: ECS goes on without us; the same command follows it"
 
 
 def _detached(run: _Run, error: PipelineError) -> PipelineError:
@@ -329,6 +336,18 @@ def _detached(run: _Run, error: PipelineError) -> PipelineError:
         f"{error.message} – detached, {'still running' if run.deployment else 'perhaps running'}: {goes_on}",
         hint=f"{error.hint}; then run the same command again: it finds this deployment and follows it",
     )
+
+
+def _wanted(
+    calls: Calls, live: ServiceState, image: ImageRef, spec: DeploySpec
+) -> tuple[Mapping[str, Any], bool]:
+    """The task definition to run, and whether it differs from the live one."""
+    current = calls.definition(live.task_definition)
+    if spec.definition:
+        wanted: Mapping[str, Any] = registrable(calls.definition(spec.definition))
+    else:
+        wanted = definition_for(current, image, spec.container, spec.environment, spec.secrets)
+    return wanted, differs(current, wanted)
 
 
 def _first_count(spec: DeploySpec, live: ServiceState) -> int | None:
@@ -352,6 +371,16 @@ def _before_us(calls: Calls, live: ServiceState, spec: DeploySpec, ours: str) ->
         return None
     known = found.digests or calls.digests_of(found.task_definition, spec.container)
     return replace(found, digests=known)
+
+
+def _known_by(live: ServiceState, image: ImageRef, command: tuple[str, ...]) -> str:
+    """What the task of a command before a rollout is known by: it belongs to this image and to what it replaces.
+
+    So it is found again by whoever takes the rollout up, and not by a later rollout of the same image.
+    """
+    primary = primary_of(live)
+    told = json.dumps([str(image.digest), primary.id if primary else "", *command])
+    return f"onedigest-{hashlib.sha256(told.encode()).hexdigest()[:26]}"
 
 
 def _ended(command: str, end: OneOff) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pipeline.errors import CredentialError, PipelineError, UnavailableError
+from pipeline.errors import CredentialError, PipelineError, UnavailableError, UnfencedError
 from pipeline.model.digest import Digest
 from pipeline.model.rollout import (
     Action,
@@ -260,21 +260,29 @@ class Calls:
     ) -> str:
         """One UpdateService call. When its answer is lost, the service is looked at before anything is sent again.
 
+        Raises UnfencedError where the lease could never be confirmed, so that nothing was sent.
+
         `earlier` are the ARNs of the service deployments there were before. The id of the deployment that was started;
         empty when it is known to be coming and ECS does not list it yet.
         """
         end = self.clock.monotonic() + self.policy.api_patience
+        unanswered: UnavailableError | None = None
         while True:
             try:
                 return self.service.update(definition, desired=desired, configuration=configuration)
+            except UnfencedError as error:
+                latest: UnavailableError = error
+                self.progress.step(f"waiting to send UpdateService: {error.message}")
+                self.clock.sleep(self.policy.poll)
             except UnavailableError as error:
+                latest = unanswered = error
                 self.progress.step(
                     f"no answer to UpdateService ({error.message}); looking whether it arrived"
                 )
-                if (found := self._arrived(definition, earlier)) is not None:
-                    return found
-                if self.clock.monotonic() >= end:
-                    raise
+            if unanswered and (found := self._arrived(definition, earlier)) is not None:
+                return found
+            if self.clock.monotonic() >= end:
+                raise unanswered or latest
 
     def _arrived(self, definition: str, earlier: Collection[str]) -> str | None:
         for _ in range(_LOOKS_BEFORE_RETRY):

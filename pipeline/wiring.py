@@ -8,8 +8,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from pipeline.model.evidence import Evidence
 from pipeline.model.load import GeneratorLimits
 from pipeline.model.waves import OnFailure, Waves
 from pipeline.places import Place
-from pipeline.ports import Candidate, IntegrationSandbox, LoadGenerator, Progress, Say, Stage
+from pipeline.ports import IntegrationSandbox, LoadGenerator, Progress, Stage
 from pipeline.reach import kind_of, sites_of
 from pipeline.rollout import DeploySpec, Rollout, RolloutResult
 from pipeline.session import (
@@ -247,19 +247,12 @@ def make_target(session: Session, name: str, *, lingers: bool = True) -> Environ
         (own.wave_bake, own.on_failure) if isinstance(own, ProductionSettings) else (0.0, "roll_back")
     )
     keys: Waves = tuple(tuple(site.key for site in wave) for wave in waves)
-    interrupted, expected = threading.Event(), dict[str, float]()
-    environments = {}
+    interrupted, environments = threading.Event(), {}
     for number, wave in enumerate(keys):
         linger = bake if lingers and number + 1 < len(keys) else 0.0
         for key in wave:
-            more = {
-                "clock": InterruptibleClock(interrupted),
-                "lingers": linger,
-                "after": partial(_until, keys[:number], expected),
-            }
-            place = make_place(session, name, key, **more)
-            one = _environment(session, place)
-            environments[key] = replace(one, foreseen=partial(_foreseen, place, expected))
+            place = make_place(session, name, key, clock=InterruptibleClock(interrupted), lingers=linger)
+            environments[key] = _environment(session, place)
     return Regions(
         environments,
         keys,
@@ -269,18 +262,6 @@ def make_target(session: Session, name: str, *, lingers: bool = True) -> Environ
         kind_of(settings, name),
         next((site.key for wave in waves for site in wave if site.service == settings.front), ""),
     )
-
-
-def _foreseen(place: Place, expected: dict[str, float], candidate: Candidate, say: Say) -> Mapping[str, Any]:
-    """As `Place.foreseen`; how long it may take is put into `expected`, for the regions after it."""
-    facts = place.foreseen(candidate, say)
-    expected[place.site.key] = float(facts.get("predicted", {}).get("at_most_s") or 0.0)
-    return facts
-
-
-def _until(earlier: Waves, expected: Mapping[str, float]) -> float:
-    """Seconds until all earlier waves are over at the latest, as far as that was foreseen."""
-    return sum(max(expected.get(region, 0.0) for region in wave) for wave in earlier)
 
 
 def make_environment(session: Session, name: str) -> Environment:
@@ -306,7 +287,7 @@ def _environment(session: Session, place: Place) -> Environment:
         logged=logged,
         delivered=place.delivered,
         recorded=place.recorded,
-        foreseen=place.foreseen,
+        foreseen=lambda candidate: place.preview(candidate.ref),
         region=place.site.key,
     )
 

@@ -97,8 +97,7 @@ class Environment:
     saying why and for which digest; `rollout` takes what is held, where something is to be changed, and `logged` does
     it and keeps that in the deployment log; `delivered` takes the image to where the environment pulls from; `recorded`
     is the digest of the newest good rollout on record; `foreseen` looks at what a rollout needs before anything is
-    changed, and gives what it expects for the record; `region` is the one it is in. Nothing is asked of the cloud
-    before it is needed.
+    changed; `region` is the one it is in. Nothing is asked of the cloud before it is needed.
     """
 
     name: str
@@ -114,7 +113,7 @@ class Environment:
     logged: Callable[[Rollout, ImageRef, DeploySpec, Progress], RolloutResult]
     delivered: Callable[[ImageRef, Say], ImageRef]
     recorded: Callable[[], Digest | None]
-    foreseen: Callable[[Candidate, Say], Mapping[str, Any]]
+    foreseen: Callable[[Candidate], Foresight]
     region: str = ""
 
     def deploy(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
@@ -129,23 +128,21 @@ class Environment:
             return self._not_begun(error)
 
     def _deployed(self, candidate: Candidate, held: Held, progress: Progress) -> Deployed:
-        seen = self.foresee(candidate, progress)
+        seen = self.look(candidate)
         if isinstance(seen, Deployed):
             return seen
+        foreseen = seen.admitted(0.0, progress.note)
         deployed = self._deploy(self.ready(candidate, self.spec(candidate), held, progress), progress)
-        return replace(deployed, facts={**deployed.facts, **seen})
+        return replace(deployed, facts={**deployed.facts, **foreseen})
 
-    def foresee(self, candidate: Candidate, progress: Progress) -> Mapping[str, Any] | Deployed:
-        """What a rollout is expected to do, for the record; how it ends at once where something newer runs.
-
-        Changes nothing. Raises UnfitError when something is not there that it needs.
-        """
+    def look(self, candidate: Candidate) -> Look | Deployed:
+        """What there is to know before a rollout; how it ends at once where something newer runs. Changes nothing."""
         running = digests_run(self.rollout().service.tasks(), self.container)
         order = self.order(candidate, running)
         told = {"order": dict(order.facts)}
         if not order.verdict.passed:
             return Deployed(order.verdict, None, told, began=False)
-        return {**self.foreseen(candidate, progress.note), **told}
+        return Look(self.foreseen(candidate), told)
 
     def go_back(
         self, candidate: Candidate, definitions: Mapping[str, str], held: Held, progress: Progress
@@ -244,6 +241,39 @@ class Environment:
             return Verdict(self.name, Outcome.PASSED)
         shown = ", ".join(sorted(running)) or "nothing"
         return self._not(f"{self.name} runs {shown}")
+
+
+class Foresight(Protocol):
+    """What a look at an environment says of a rollout there."""
+
+    @property
+    def at_most(self) -> float:
+        """Seconds that it takes at most; 0 where nothing would be begun."""
+        ...
+
+    def admitted(self, after: float, say: Say) -> Mapping[str, Any]:
+        """Says what is expected of a rollout that begins `after` so many seconds of others; returns it for the record.
+
+        Raises UnfitError when something is not there that it needs, ShortCredentialError when only the credential is.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look at an environment into which nothing newer keeps the candidate; `order` says so for the record."""
+
+    foresight: Foresight
+    order: Mapping[str, Any]
+
+    @property
+    def at_most(self) -> float:
+        """As `Foresight.at_most`."""
+        return self.foresight.at_most
+
+    def admitted(self, after: float, say: Say) -> Mapping[str, Any]:
+        """As `Foresight.admitted`."""
+        return {**self.foresight.admitted(after, say), **self.order}
 
 
 @dataclass(frozen=True, slots=True)

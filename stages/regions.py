@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError, ShortCredentialError, UnfitError
-from pipeline.fleet import Fleet, Unit, Voices
+from pipeline.fleet import Fleet, Unit, Voices, at_once
 from pipeline.logbook import Ended, HalfwayInterrupt
 from pipeline.model.digest import ImageRef
 from pipeline.model.verdict import Outcome, Reason, Verdict
@@ -81,17 +83,42 @@ class Regions:
 
         What one region raises is told as its part. Raises UnfitError or ShortCredentialError with the regions it is of.
         """
-        seen = self._each(lambda one, voice: one.foresee(candidate, voice), progress)
-        if isinstance(seen, Deployed):
-            return seen
-        refused = {name: found for name, found in seen.items() if isinstance(found, Deployed)}
-        if refused:
-            return self._refused(refused)
-        foreseen = {name: found for name, found in seen.items() if not isinstance(found, Deployed)}
+        foreseen = self._foreseen(candidate, progress)
+        if isinstance(foreseen, Deployed):
+            return foreseen
         made = self._each(lambda one, voice: one.ready(candidate, one.spec(candidate), held, voice), progress)
         if isinstance(made, Deployed):
             return made
         return self._logged(candidate, _Going(self, made, foreseen), self.waves, self.on_failure, progress)
+
+    def _foreseen(
+        self, candidate: Candidate, progress: Progress
+    ) -> Mapping[str, Mapping[str, Any]] | Deployed:
+        """What is expected of every region, looked at in all at once; how it ends where one keeps all from beginning.
+
+        All mistakes are told, of all regions.
+        """
+        looking = at_once({name: partial(one.look, candidate) for name, one in self.environments.items()})
+        voices, foreseen = Voices(progress), dict[str, Mapping[str, Any]]()
+        refused, errors, longest = dict[str, Deployed](), dict[str, PipelineError](), dict[str, float]()
+        for name, future in looking.items():
+            try:
+                seen = future.result()
+                if isinstance(seen, Deployed):
+                    refused[name] = seen
+                    continue
+                longest[name] = seen.at_most
+                foreseen[name] = seen.admitted(self._until(name, longest), voices.of(name).note)
+            except PipelineError as error:
+                errors[name] = error
+        if errors:
+            return self._not_begun(errors)
+        return self._refused(refused) if refused else foreseen
+
+    def _until(self, name: str, longest: Mapping[str, float]) -> float:
+        """Seconds until all waves before that of a region are over, by the `longest` that each region takes."""
+        earlier = takewhile(lambda wave: name not in wave, self.waves)
+        return sum(max(longest.get(region, 0.0) for region in wave) for wave in earlier)
 
     def go_back(
         self, candidate: Candidate, definitions: Mapping[str, str], held: Held, progress: Progress

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pipeline.adapters.aws_errors import aws_errors
+from pipeline.adapters.one_off import OneOffTasks
 from pipeline.adapters.service_deployments import ServiceDeployments
-from pipeline.errors import ConfigurationError, CredentialError, UnavailableError
+from pipeline.errors import ConfigurationError, PipelineError, UnavailableError
 from pipeline.model.service import DeploymentState, ServiceState, TaskState, primary_of, short
 from pipeline.model.service_deployment import ServiceDeployment
 from pipeline.ports import Clock, OneOff, Say
 from pipeline.waiting import poll
 
-STARTED_BY = "onedigest"
 _PAGE = 100
 _NETWORK_KEYS = ("networkConfiguration", "platformVersion")
 
@@ -131,13 +130,26 @@ class EcsService:
         found: Sequence[Mapping[str, Any]] = answer.get("tasks", ())
         return found
 
-    def run_once(self, task_definition: str, command: Sequence[str], say: Say) -> OneOff:
-        """Runs one task as the service would run it, with `command`; says its log lines and how it ended."""
-        arn, refused = self._run_task(task_definition, command)
-        if not arn:
-            return OneOff(None, refused)
-        say(f"task {_id(arn)} started")
-        task = self._wait_for_end(arn)
+    def run_once(self, task_definition: str, command: Sequence[str], name: str, say: Say) -> OneOff:
+        """See `pipeline.ports.Service.run_once`: as the service would run it, with `command`."""
+        tasks = OneOffTasks(
+            self.ecs,
+            self.cluster,
+            self.container,
+            self.clock,
+            self._tasks,
+            self.one_off_timeout,
+            self.silence,
+        )
+        arn = tasks.begun(name, task_definition)
+        if arn:
+            say(f"task {_id(arn)} was begun by an earlier run; waiting for its end")
+        else:
+            arn, refused = tasks.start(name, task_definition, command, placement(self._described()))
+            if not arn:
+                return OneOff(None, refused)
+            say(f"task {_id(arn)} started")
+        task = tasks.awaited(arn)
         state = task_state(task)
         lines = tuple(self._log_when_there(task))
         for line in lines:
@@ -145,49 +157,16 @@ class EcsService:
         reasons = [state.stopped_reason, *state.container_reasons.values()]
         return OneOff(state.exit_codes.get(self.container), "; ".join(filter(None, reasons)), lines)
 
-    def _run_task(self, task_definition: str, command: Sequence[str]) -> tuple[str, str]:
-        """The task's ARN, or why it could not be placed. The client token makes a repeated call harmless."""
-        overrides = {"containerOverrides": [{"name": self.container, "command": list(command)}]}
-        with aws_errors(f"ecs:RunTask {short(task_definition)}"):
-            answer = self.ecs.run_task(
-                cluster=self.cluster,
-                taskDefinition=task_definition,
-                count=1,
-                startedBy=STARTED_BY,
-                overrides=overrides,
-                clientToken=uuid.uuid4().hex,
-                **placement(self._described()),
-            )
-        return run_answer(answer)
-
-    def _wait_for_end(self, arn: str) -> Mapping[str, Any]:
-        heard = self.clock.monotonic()
-
-        def ended() -> Mapping[str, Any] | None:
-            nonlocal heard
-            try:
-                tasks = self._tasks([arn])
-            except CredentialError:
-                raise
-            except UnavailableError:
-                if self.clock.monotonic() - heard > self.silence:
-                    raise
-                return None
-            heard = self.clock.monotonic()
-            return next((task for task in tasks if task.get("lastStatus") == "STOPPED"), None)
-
-        task = poll(ended, 1.0, heard + self.one_off_timeout, self.clock)
-        if task is None:
-            raise UnavailableError(
-                f"one-off task {_id(arn)} still runs after {self.one_off_timeout:.0f} s",
-                hint=f"look: aws ecs describe-tasks --cluster {self.cluster} --tasks {arn}",
-            )
-        return task
-
     def _log_when_there(self, task: Mapping[str, Any]) -> Sequence[str]:
-        """The whole log; lines arrive some seconds after the end, so a first empty answer is asked again."""
+        """The whole log; lines arrive some seconds after the end, so a first empty answer is asked again.
+
+        Where it cannot be read that is its one line: how the task ended is known without.
+        """
         end = self.clock.monotonic() + 5.0
-        return poll(lambda: self._log(task, 1000) or None, 0.5, end, self.clock) or ()
+        try:
+            return poll(lambda: self._log(task, 1000) or None, 0.5, end, self.clock) or ()
+        except PipelineError as error:
+            return (f"(the log cannot be read: {error.message})",)
 
     def log_lines(self, task_id: str, last: int) -> Sequence[str]:
         """The last lines the task's container wrote; empty where there are none or its log goes elsewhere."""
@@ -217,14 +196,6 @@ def placement(service: Mapping[str, Any]) -> dict[str, Any]:
     if keys.get("launchType") == "EC2":
         keys.pop("platformVersion", None)
     return keys
-
-
-def run_answer(answer: Mapping[str, Any]) -> tuple[str, str]:
-    """The task's ARN out of RunTask's answer, or an empty one and why it could not be placed."""
-    if answer.get("tasks"):
-        return str(answer["tasks"][0]["taskArn"]), ""
-    failures = answer.get("failures", ())
-    return "", "; ".join(f"{f.get('reason')} {f.get('detail', '')}".strip() for f in failures)
 
 
 def service_state(entry: Mapping[str, Any]) -> ServiceState:

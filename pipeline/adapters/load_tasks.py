@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.adapters.aws_errors import aws_errors
-from pipeline.adapters.ecs import EcsService, log_stream, placement, run_answer, task_state
+from pipeline.adapters.ecs import EcsService, log_stream, placement, task_state
 from pipeline.adapters.load_log import ShardLines, TaskLog, TaskStory
 from pipeline.adapters.load_worker import TOLD
+from pipeline.adapters.one_off import run_answer
 from pipeline.errors import (
     ConfigurationError,
     CredentialError,

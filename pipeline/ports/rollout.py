@@ -67,8 +67,13 @@ class Service(Protocol):
         """Running and recently stopped tasks of the service, paged to the end."""
         ...
 
-    def run_once(self, task_definition: str, command: Sequence[str], say: Say) -> OneOff:
-        """Runs one task with the service's network and `command`, waits for its end, reads its log."""
+    def run_once(self, task_definition: str, command: Sequence[str], name: str, say: Say) -> OneOff:
+        """Runs one task with the service's network and `command`, waits for its end, reads its log.
+
+        `name` (at most 36 letters, digits and hyphens) is what it is known by: one that was begun under it and still
+        runs, or has ended with exit code 0 and is listed still, is taken instead of another. Raises DetachedError where
+        one was begun, or may have been, and its end is not seen.
+        """
         ...
 
     def log_lines(self, task_id: str, last: int) -> Sequence[str]:

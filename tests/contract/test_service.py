@@ -56,7 +56,8 @@ class Subject:
 def _fake() -> Subject:
     clock = FakeClock()
     service = FakeEcs(clock, desired=1, runs=fakes.image("good"))
-    service.behave(fakes.image("missing"), refused="CannotPullContainerError: manifest unknown")
+    refused = "CannotPullContainerError: manifest unknown"
+    service.behave(fakes.image("missing"), refused=refused, once=OneOff(None, refused))
     service.behave(
         fakes.image("exits"), exits_after=0.2, healthy_after=None, log=("began as exits", "no licence file")
     )
@@ -233,11 +234,17 @@ def test_a_task_that_exits_leaves_code_and_log(subject: Subject) -> None:
 def test_a_one_off_task_gives_its_exit_code_and_lines_and_is_no_task_of_the_service(subject: Subject) -> None:
     definition = subject.define("good-2")
     said: list[str] = []
-    end = subject.service.run_once(definition, ["3"], said.append)
+    end = subject.service.run_once(definition, ["3"], "one-off-3", said.append)
     assert end.exit_code == 3
     assert "asked to end with 3" in end.log_lines
     assert "asked to end with 3" in said
     assert definition not in {task.task_definition for task in subject.service.tasks()}
+
+
+def test_a_one_off_task_that_ended_well_is_taken_when_it_is_asked_for_again(subject: Subject) -> None:
+    assert subject.service.run_once(subject.define("good"), ["0"], "one-off-0", print).exit_code == 0
+    assert subject.service.run_once(subject.define("missing"), ["0"], "one-off-0", print).exit_code == 0
+    assert subject.service.run_once(subject.define("missing"), ["0"], "one-off-1", print).exit_code is None
 
 
 def test_an_unknown_task_has_no_log_lines(subject: Subject) -> None:

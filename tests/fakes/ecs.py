@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pipeline.errors import ConfigurationError, UnavailableError
+from pipeline.errors import ConfigurationError, DetachedError, UnavailableError
 from pipeline.model.digest import ImageRef
 from pipeline.model.service import DeploymentState, ServiceState, TargetState, TaskState
 from pipeline.model.service_deployment import ServiceDeployment
@@ -33,6 +33,9 @@ class FakeEcs(Scheduler):
         self.configurations: list[Mapping[str, Any] | None] = []
         self.calls: list[str] = []
         self.loses_answers = 0
+        self.once: dict[str, OneOff] = {}
+        self.commands: list[str] = []
+        self.loses_ends = 0
         self.refuses_updates = ""
         self._silent: list[tuple[float, float]] = []
         self._stale: tuple[float, ServiceState] | None = None
@@ -148,9 +151,15 @@ class FakeEcs(Scheduler):
         self._called("tasks")
         return [task.state for task in self._tasks.values()]
 
-    def run_once(self, task_definition: str, command: Sequence[str], say: Say) -> OneOff:
+    def run_once(self, task_definition: str, command: Sequence[str], name: str, say: Say) -> OneOff:
         self._called(f"run_once {' '.join(command)}")
-        end = self._behaviour(task_definition).once
+        end = self.once.get(name)
+        if end is None or end.exit_code != 0:
+            end = self.once[name] = self._behaviour(task_definition).once
+            self.commands.append(name)
+        if self.loses_ends:
+            self.loses_ends -= 1
+            raise DetachedError("no answer – detached: task 1 goes on without us", hint="try again")
         for line in end.log_lines:
             say(line)
         return end

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import PipelineError, UnfitError
+from pipeline.errors import PipelineError, ShortCredentialError, UnfitError
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.lease import Claim
 from pipeline.model.order import Order
@@ -72,6 +72,25 @@ class FakeRollout:
 
 
 @dataclass
+class Foreseen:
+    """`stages.deployment.Foresight` of a world: whether it is `unfit`, and the credential `lasts` long enough."""
+
+    world: World
+
+    @property
+    def at_most(self) -> float:
+        return self.world.takes
+
+    def admitted(self, after: float, say: Callable[[str], None]) -> dict[str, Any]:
+        if self.world.unfit:
+            raise UnfitError(self.world.unfit, hint="mend it")
+        if self.world.lasts < after + self.world.takes:
+            raise ShortCredentialError("too short", hint="log in")
+        say("expected: at once")
+        return {"predicted": {"healthy_s": 1.0}}
+
+
+@dataclass
 class World:
     rollout: FakeRollout = field(default_factory=FakeRollout)
     settled: list[Any] = field(default_factory=list)
@@ -86,6 +105,8 @@ class World:
     replaced: list[frozenset[Digest]] = field(default_factory=list)
     recorded: Digest | None = IMAGE.digest
     unfit: str = ""
+    takes: float = 1.0
+    lasts: float = 3600.0
 
     def deliver(self, image: ImageRef, say: Callable[[str], None]) -> ImageRef:
         if not self.elsewhere:
@@ -99,11 +120,8 @@ class World:
         outcome = Outcome.REFUSED if self.older else Outcome.PASSED
         return Order(Verdict("prod", outcome, reasons), {"order": "older" if self.older else "newer"})
 
-    def foresee(self, candidate: Candidate, say: Callable[[str], None]) -> dict[str, Any]:
-        if self.unfit:
-            raise UnfitError(self.unfit, hint="mend it")
-        say("expected: at once")
-        return {"predicted": {"healthy_s": 1.0}}
+    def foresee(self, candidate: Candidate) -> Foreseen:
+        return Foreseen(self)
 
     @contextmanager
     def hold(self, why: str, digest: str) -> Iterator[Held]:

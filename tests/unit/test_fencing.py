@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from pipeline.errors import BusyError
+from pipeline.errors import BusyError, CredentialError, UnavailableError, UnfencedError
 from pipeline.fencing import FencedService, RunLease
 from pipeline.model.lease import Claim
 from pipeline.ports import Service
@@ -17,7 +19,7 @@ CHANGES: dict[str, Callable[[Service], object]] = {
     "register": lambda service: service.register({"family": "shop"}),
     "update": lambda service: service.update("td:2", desired=3, configuration={"strategy": "CANARY"}),
     "roll_back": lambda service: service.roll_back("arn:sd:1"),
-    "run_once": lambda service: service.run_once("td:2", ["migrate"], print),
+    "run_once": lambda service: service.run_once("td:2", ["migrate"], "name", print),
 }
 LOOKS: dict[str, Callable[[Service], object]] = {
     "describe": lambda service: service.describe(),
@@ -66,6 +68,32 @@ def test_nothing_is_changed_once_the_lease_is_lost(name: str) -> None:
         with pytest.raises(BusyError, match="carl cleared it: wrong button"):
             CHANGES[name](FencedService(service, held))  # type: ignore[arg-type]
     assert service.asked == []
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_nothing_is_sent_while_the_lease_cannot_be_asked_for_and_that_is_told(name: str) -> None:
+    service: Any = Recorder()
+    silent = Silent(UnavailableError("PutItem on table demo: no answer", hint=""))
+    with pytest.raises(UnfencedError, match="nothing was sent: PutItem on table demo: no answer"):
+        CHANGES[name](FencedService(service, silent))
+    assert service.asked == []
+
+
+def test_a_credential_that_the_lease_is_refused_with_is_told_as_that() -> None:
+    service: Any = Recorder()
+    with pytest.raises(CredentialError):
+        FencedService(service, Silent(CredentialError("expired", hint=""))).update("td:2")
+
+
+@dataclass
+class Silent:
+    """A lease whose table does not answer."""
+
+    error: UnavailableError
+    fence: int = 1
+
+    def check(self) -> None:
+        raise self.error
 
 
 @pytest.mark.parametrize("name", LOOKS)

@@ -69,3 +69,30 @@ def test_what_is_replaced_is_what_is_pinned_else_what_runs(
 ) -> None:
     seen = replace(PREVIEW, pinned=pinned, running=running, service=replace(SERVICE, desired=desired))
     assert seen.replaced == replaced
+
+
+def test_what_is_admitted_is_said_and_goes_into_the_record() -> None:
+    said: list[str] = []
+    assert PREVIEW.admitted(0.0, said.append) == PREVIEW.facts
+    assert said[0] == PREVIEW.summary
+    assert said[1].startswith("expected: ")
+    assert PREVIEW.at_most == 3
+
+
+def test_a_rollout_that_begins_later_is_held_to_the_checks_of_then() -> None:
+    asked: list[float] = []
+
+    def later(seconds: float) -> tuple[Check, ...]:
+        asked.append(seconds)
+        return (OK, EXPIRED)
+
+    preview = replace(PREVIEW, later=later)
+    assert preview.admitted(0.0, lambda _: None)
+    with pytest.raises(ShortCredentialError):
+        preview.admitted(90.0, lambda _: None)
+    assert asked == [90.0]
+
+
+def test_where_nothing_would_be_begun_nothing_is_asked_for() -> None:
+    preview = replace(PREVIEW, checks=(EXPIRED,), underway=True)
+    assert (preview.admitted(0.0, lambda _: None), preview.at_most) == ({}, 0.0)

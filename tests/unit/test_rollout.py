@@ -15,9 +15,9 @@ from pipeline.errors import (
     DetachedError,
     DetachedInterrupt,
     DisplacedError,
-    PipelineError,
     StuckError,
     UnavailableError,
+    UnfencedError,
 )
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import Busy, RolloutPolicy
@@ -349,7 +349,7 @@ def test_a_credential_that_expires_midway_is_not_waited_out() -> None:
     assert scene.took < 10
 
 
-def raises(error: PipelineError) -> Callable[..., Any]:
+def raises(error: BaseException) -> Callable[..., Any]:
     def refuse(*_arguments: object, **_named: object) -> Any:
         raise error
 
@@ -396,6 +396,48 @@ def test_a_lease_that_is_lost_before_the_update_has_begun_nothing() -> None:
     scene.ecs.update = raises(BusyError("cleared by bert", hint="look"))  # type: ignore[method-assign]
     with pytest.raises(BusyError, match="cleared by bert"):
         scene.deploy()
+
+
+NO_FENCE = UnfencedError("PutItem: no answer, nothing was sent", hint="wait")
+
+
+def test_a_lease_that_cannot_be_asked_for_is_waited_for_and_told_as_that() -> None:
+    scene = Scene()
+    update, answers = scene.ecs.update, [NO_FENCE, NO_FENCE]
+
+    def fenced(definition: str, **more: Any) -> str:
+        if answers:
+            raise answers.pop()
+        return update(definition, **more)
+
+    scene.ecs.update = fenced  # type: ignore[method-assign, assignment]
+    assert scene.deploy().outcome is RolloutOutcome.SUCCEEDED
+    assert "waiting to send UpdateService: PutItem: no answer, nothing was sent" in scene.said.steps
+    assert not any("no answer to UpdateService" in step for step in scene.said.steps)
+
+
+def test_a_lease_that_can_never_be_asked_for_has_begun_nothing() -> None:
+    scene = Scene()
+    scene.ecs.update = raises(NO_FENCE)  # type: ignore[method-assign]
+    with pytest.raises(UnfencedError) as caught:
+        scene.deploy()
+    assert "detached" not in caught.value.message
+
+
+def test_an_update_without_an_answer_is_looked_for_while_the_lease_cannot_be_asked_for() -> None:
+    scene = Scene()
+    update, sent = scene.ecs.update, list[str]()
+
+    def lost(definition: str, **more: Any) -> str:
+        if sent:
+            raise NO_FENCE
+        sent.append(definition)
+        scene.ecs.after(10.0, lambda: update(definition, **more))
+        raise UnavailableError("the connection broke", hint="try again")
+
+    scene.ecs.update = lost  # type: ignore[method-assign, assignment]
+    assert scene.deploy().outcome is RolloutOutcome.SUCCEEDED
+    assert len(scene.ecs.updates) == 1
 
 
 def test_a_lease_that_is_lost_after_the_update_is_no_rollout_that_never_began() -> None:
@@ -735,6 +777,44 @@ def test_a_failing_before_command_leaves_the_service_untouched(end: OneOff, text
     assert result.diagnosis == "\n".join(end.log_lines)
     assert scene.ecs.updates == []
     assert scene.serves == {str(OLD)}
+
+
+MIGRATING = replace(SPEC, before=("migrate",))
+
+
+def test_a_before_command_whose_end_was_not_seen_is_taken_up_and_not_run_again() -> None:
+    scene = Scene()
+    scene.ecs.loses_ends = 1
+    with pytest.raises(DetachedError):
+        scene.deploy(spec=MIGRATING)
+    assert scene.ecs.updates == []
+    assert scene.deploy(spec=MIGRATING).outcome is RolloutOutcome.SUCCEEDED
+    assert len(scene.ecs.commands) == 1
+    assert len(scene.ecs.commands[0]) <= 36
+
+
+def test_a_before_command_that_failed_is_run_again() -> None:
+    scene = Scene()
+    scene.ecs.behave(NEW, once=OneOff(3, "Essential container in task exited"))
+    assert scene.deploy(spec=MIGRATING).outcome is RolloutOutcome.BEFORE_FAILED
+    scene.ecs.behave(NEW)
+    assert scene.deploy(spec=MIGRATING).outcome is RolloutOutcome.SUCCEEDED
+    assert len(scene.ecs.commands) == 2
+
+
+def test_a_later_rollout_of_the_same_image_and_another_image_run_their_own_command() -> None:
+    scene = Scene()
+    for which in (NEW, OTHER, NEW):
+        assert scene.deploy(which, MIGRATING).outcome is RolloutOutcome.SUCCEEDED
+    assert len(set(scene.ecs.commands)) == 3
+
+
+def test_an_interrupt_during_the_before_command_says_that_it_perhaps_runs() -> None:
+    scene = Scene()
+    scene.ecs.run_once = raises(KeyboardInterrupt())  # type: ignore[method-assign]
+    with pytest.raises(DetachedInterrupt):
+        scene.deploy(spec=MIGRATING)
+    assert "migrate perhaps runs" in scene.said.text
 
 
 def test_a_deployment_in_progress_is_waited_for() -> None:

@@ -15,7 +15,14 @@ from botocore.stub import ANY, Stubber
 
 from pipeline.adapters.ecs import EcsService, log_stream
 from pipeline.adapters.elb import ElbTargets
-from pipeline.errors import ConfigurationError, CredentialError, DeniedError, PipelineError, UnavailableError
+from pipeline.errors import (
+    ConfigurationError,
+    CredentialError,
+    DeniedError,
+    DetachedError,
+    PipelineError,
+    UnavailableError,
+)
 from pipeline.ports import OneOff
 from tests.fakes.clock import FakeClock
 
@@ -338,7 +345,16 @@ def add_log(stubbed: Stubbed, *lines: str) -> None:
     )
 
 
+FAMILY = {"cluster": "prod", "family": "demo", "desiredStatus": "STOPPED", "maxResults": 100}
+
+
+def none_begun(stubbed: Stubbed, name: str = "x") -> None:
+    for filters in ({"cluster": "prod", "startedBy": name, "maxResults": 100}, FAMILY):
+        stubbed.stub.add_response("list_tasks", {"taskArns": []}, filters)
+
+
 def test_one_off_runs_as_the_service_would_and_says_its_log(stubbed: Stubbed) -> None:
+    none_begun(stubbed, "migration-1")
     stopped = task(
         1,
         lastStatus="STOPPED",
@@ -355,7 +371,7 @@ def test_one_off_runs_as_the_service_would_and_says_its_log(stubbed: Stubbed) ->
             "cluster": "prod",
             "taskDefinition": OURS,
             "count": 1,
-            "startedBy": "onedigest",
+            "startedBy": "migration-1",
             "overrides": {
                 "containerOverrides": [{"name": "app", "command": ["python", "-m", "app.migrate"]}]
             },
@@ -370,7 +386,7 @@ def test_one_off_runs_as_the_service_would_and_says_its_log(stubbed: Stubbed) ->
     stubbed.stub.add_response("describe_tasks", {"tasks": [stopped], "failures": []})
     add_log(stubbed, "migrating", "no such column")
     said: list[str] = []
-    end = stubbed.service.run_once(OURS, ["python", "-m", "app.migrate"], said.append)
+    end = stubbed.service.run_once(OURS, ["python", "-m", "app.migrate"], "migration-1", said.append)
     assert end == OneOff(3, "Essential container in task exited", ("migrating", "no such column"))
     assert said[1:] == ["migrating", "no such column"]
 
@@ -392,6 +408,7 @@ def test_one_off_runs_as_the_service_would_and_says_its_log(stubbed: Stubbed) ->
 def test_one_off_uses_the_services_own_capacity(
     stubbed: Stubbed, service: dict[str, Any], expected: dict[str, Any]
 ) -> None:
+    none_begun(stubbed)
     stubbed.stub.add_response("describe_services", described({**SERVICE, **service}))
     fixed = dict.fromkeys(
         ("cluster", "taskDefinition", "count", "startedBy", "overrides", "clientToken"), ANY
@@ -401,10 +418,11 @@ def test_one_off_uses_the_services_own_capacity(
         {"tasks": [], "failures": [{"reason": "RESOURCE:MEMORY", "detail": "no room"}]},
         {**fixed, **expected, "networkConfiguration": NETWORK},
     )
-    assert stubbed.service.run_once(OURS, ["x"], print) == OneOff(None, "RESOURCE:MEMORY no room")
+    assert stubbed.service.run_once(OURS, ["x"], "x", print) == OneOff(None, "RESOURCE:MEMORY no room")
 
 
 def start_one_off(stubbed: Stubbed) -> None:
+    none_begun(stubbed)
     stubbed.stub.add_response("describe_services", described({**SERVICE, "launchType": ""}))
     stubbed.stub.add_response("run_task", {"tasks": [task(1)], "failures": []})
 
@@ -418,7 +436,7 @@ def test_one_off_that_could_not_start_has_no_exit_code(stubbed: Stubbed) -> None
     stubbed.stub.add_response("describe_tasks", {"tasks": [stopped], "failures": []})
     for _ in range(11):
         add_log(stubbed)
-    assert stubbed.service.run_once(OURS, ["x"], print) == OneOff(None, f"{reason}; pull")
+    assert stubbed.service.run_once(OURS, ["x"], "x", print) == OneOff(None, f"{reason}; pull")
 
 
 def test_one_off_that_never_ends_is_left_with_the_command_to_look(stubbed: Stubbed) -> None:
@@ -426,8 +444,8 @@ def test_one_off_that_never_ends_is_left_with_the_command_to_look(stubbed: Stubb
     start_one_off(stubbed)
     for _ in range(3):
         stubbed.stub.add_response("describe_tasks", {"tasks": [task(1)], "failures": []})
-    with pytest.raises(UnavailableError, match="still runs after 2 s") as caught:
-        service.run_once(OURS, ["x"], print)
+    with pytest.raises(DetachedError, match="still runs after 2 s") as caught:
+        service.run_once(OURS, ["x"], "x", print)
     assert "aws ecs describe-tasks --cluster prod" in caught.value.hint
 
 
@@ -436,15 +454,72 @@ def test_one_off_gives_up_on_an_api_that_stays_silent(stubbed: Stubbed) -> None:
     start_one_off(stubbed)
     for _ in range(3):
         stubbed.stub.add_client_error("describe_tasks", "ServerException", "down", 500)
-    with pytest.raises(UnavailableError, match="down"):
-        service.run_once(OURS, ["x"], print)
+    with pytest.raises(DetachedError, match=r"down .* – detached: one-off task 0+1 goes on without us"):
+        service.run_once(OURS, ["x"], "x", print)
+
+
+def test_one_off_whose_start_is_not_answered_perhaps_runs(stubbed: Stubbed) -> None:
+    none_begun(stubbed)
+    stubbed.stub.add_response("describe_services", described({**SERVICE, "launchType": ""}))
+    stubbed.stub.add_client_error("run_task", "ServerException", "down", 500)
+    with pytest.raises(DetachedError, match="perhaps runs") as caught:
+        stubbed.service.run_once(OURS, ["x"], "x", print)
+    assert "run the same command again" in caught.value.hint
+
+
+def test_one_off_that_still_runs_is_waited_for_and_no_other_is_started(stubbed: Stubbed) -> None:
+    ours = {**task(1), "startedBy": "x"}
+    stopped = {**ours, "lastStatus": "STOPPED", "containers": [{"name": "app", "exitCode": 0}]}
+    stubbed.stub.add_response("list_tasks", {"taskArns": [ours["taskArn"]]})
+    for seen in (ours, ours, stopped):
+        stubbed.stub.add_response("describe_tasks", {"tasks": [seen], "failures": []})
+    add_log(stubbed, "migrated")
+    said: list[str] = []
+    end = stubbed.service.run_once(OURS, ["x"], "x", said.append)
+    assert (end.exit_code, end.log_lines) == (0, ("migrated",))
+    assert "was begun by an earlier run" in said[0]
+    stubbed.stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("code", "by", "taken"), [(0, "x", True), (1, "x", False), (0, "y", False)])
+def test_one_off_that_has_ended_is_taken_where_it_is_ours_and_ended_well(
+    stubbed: Stubbed, code: int, by: str, taken: bool
+) -> None:
+    ended = {
+        **task(1),
+        "startedBy": by,
+        "lastStatus": "STOPPED",
+        "containers": [{"name": "app", "exitCode": code}],
+    }
+    stubbed.stub.add_response("list_tasks", {"taskArns": []})
+    stubbed.stub.add_response("list_tasks", {"taskArns": [], "nextToken": "more"}, FAMILY)
+    stubbed.stub.add_response("list_tasks", {"taskArns": [ended["taskArn"]]}, {**FAMILY, "nextToken": "more"})
+    stubbed.stub.add_response("describe_tasks", {"tasks": [ended], "failures": []})
+    if taken:
+        stubbed.stub.add_response("describe_tasks", {"tasks": [ended], "failures": []})
+        add_log(stubbed, "migrated")
+    else:
+        stubbed.stub.add_response("describe_services", described({**SERVICE, "launchType": ""}))
+        stubbed.stub.add_response("run_task", {"tasks": [], "failures": [{"reason": "RESOURCE:MEMORY"}]})
+    assert stubbed.service.run_once(OURS, ["x"], "x", print).exit_code == (0 if taken else None)
+    stubbed.stub.assert_no_pending_responses()
+
+
+def test_one_off_whose_log_cannot_be_read_has_ended_as_it_did(stubbed: Stubbed) -> None:
+    start_one_off(stubbed)
+    stopped = task(1, lastStatus="STOPPED", containers=[{"name": "app", "exitCode": 0}])
+    stubbed.stub.add_response("describe_tasks", {"tasks": [stopped], "failures": []})
+    stubbed.stub.add_client_error("describe_task_definition", "ServerException", "down", 500)
+    end = stubbed.service.run_once(OURS, ["x"], "x", print)
+    assert end.exit_code == 0
+    assert "the log cannot be read" in end.log_lines[0]
 
 
 def test_one_off_gives_up_at_once_when_the_credential_expires(stubbed: Stubbed) -> None:
     start_one_off(stubbed)
     stubbed.stub.add_client_error("describe_tasks", "ExpiredTokenException", "expired", 400)
-    with pytest.raises(CredentialError, match="expired"):
-        stubbed.service.run_once(OURS, ["x"], print)
+    with pytest.raises(DetachedError, match="expired"):
+        stubbed.service.run_once(OURS, ["x"], "x", print)
 
 
 def test_the_last_log_lines_of_a_task(stubbed: Stubbed) -> None:

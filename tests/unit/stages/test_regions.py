@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,13 +25,13 @@ from pipeline.logbook import Ended, HalfwayInterrupt
 from pipeline.model.digest import ImageRef
 from pipeline.model.verdict import Outcome, Reason
 from pipeline.model.waves import OnFailure
-from pipeline.ports import Progress
+from pipeline.ports import Candidate, Progress
 from pipeline.rollout import RolloutOutcome
 from stages.deployment import Deployed
 from stages.prod import ProdStage
 from stages.regions import Regions
 from stages.rollback import RollbackStage
-from tests.fakes.environment import CANDIDATE, IMAGE, FakeRollout, World
+from tests.fakes.environment import CANDIDATE, IMAGE, FakeRollout, Foreseen, World
 from tests.fakes.load import InterruptingProgress, RecordedProgress
 
 WAVES = (("eu",), ("us", "ap"))
@@ -204,10 +207,59 @@ def test_a_region_that_cannot_be_asked_keeps_all_from_being_touched(
     assert fleet.deployed() == {"eu": 0, "us": 0, "ap": 0}
 
 
-def test_an_expired_credential_is_told_as_that(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet.worlds["us"], "foresee", Failing(ShortCredentialError("too short", hint="")))
-    with pytest.raises(ShortCredentialError, match="us: too short"):
+def test_a_credential_must_last_for_the_waves_before_too(fleet: Fleet) -> None:
+    eu, us, ap = fleet.worlds.values()
+    eu.takes, us.takes, us.lasts, ap.lasts = 60.0, 30.0, 90.0, 60.9
+    with pytest.raises(ShortCredentialError) as caught:
         fleet.run()
+    assert caught.value.message == "ap: too short"
+    assert fleet.deployed() == {"eu": 0, "us": 0, "ap": 0}
+
+
+def test_all_regions_are_looked_at_at_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def met(world: World, candidate: Candidate) -> Foreseen:
+        together.wait()
+        return World.foresee(world, candidate)
+
+    for world in fleet.worlds.values():
+        monkeypatch.setattr(world, "foresee", partial(met, world))
+    progress = RecordedProgress()
+    assert ProdStage(fleet.target).run(CANDIDATE, progress).outcome is Outcome.PASSED
+    expected = [f"{name}: expected: at once" for name in ("eu", "us", "ap")]
+    assert [note for note in progress.notes if "expected" in note] == expected
+
+
+def test_the_mistakes_of_every_region_are_told(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet.worlds["eu"], "foresee", Failing(UnavailableError("no answer", hint="wait")))
+    fleet.worlds["us"].unfit, fleet.worlds["ap"].unfit = "no secret", "no role"
+    result = fleet.run()
+    assert [reason.text for reason in result.verdict.reasons] == [
+        "eu: no answer",
+        "us: no secret",
+        "ap: no role",
+    ]
+
+
+def test_ctrl_c_does_not_wait_for_a_look(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, looking = threading.Event(), threading.Event()
+
+    def silent(_candidate: Candidate) -> Foreseen:
+        looking.set()
+        answered.wait()
+        raise UnavailableError("too late", hint="")
+
+    def press(main: int) -> None:
+        looking.wait()
+        signal.pthread_kill(main, signal.SIGINT)
+
+    monkeypatch.setattr(fleet.worlds["eu"], "foresee", silent)
+    threading.Thread(target=press, args=(threading.get_ident(),)).start()
+    with pytest.raises(KeyboardInterrupt):
+        fleet.run()
+    assert not answered.is_set()
+    answered.set()
 
 
 def test_it_still_stands_only_where_every_region_serves_it(fleet: Fleet) -> None:
