@@ -31,7 +31,7 @@ SIDES = {"candidate": "candidate", "baseline": "production"}
 _UNMEASURED = Markup('<span class="none">not measured</span>')
 _WEIGHT = Markup(
     "<p>All requests together decide whether the candidate passes. An endpoint can refuse it by itself; one with too "
-    "few requests to tell is undecided and holds up nothing.</p>"
+    "few requests to tell, whose interval reaches past what is excluded, is undecided and holds up nothing.</p>"
 )
 _WIDEST = (0.4, 4.0)
 _NAMED_RATIOS = (1.0, 1.25, 0.8, 1.5, 2.0, 0.6, 3.0, 4.0)
@@ -108,7 +108,8 @@ def _errors(rows: Sequence[Recorded], rules: Recorded) -> Markup:
             _drawn(f"error share of {name_of(row)}", one["difference"], one, scale, bounds),
             interval(one["difference"], _ends(one), percent),
             chip(one["outcome"].text) if one["outcome"] else NONE,
-            _why(one),
+            # What is undecided of errors is so because the interval reaches past a line, which is drawn.
+            one["reason"].text if one["outcome"].text == "refused" else "",
         )
         for row, one in found
     ]
@@ -119,10 +120,10 @@ def _errors(rows: Sequence[Recorded], rules: Recorded) -> Markup:
 def _drawn(of: str, point: Recorded, one: Recorded, scale: Scale, bounds: Sequence[Line]) -> Text:
     ends, middle = _ends(one), point.number
     if ends is None or middle is None:
-        return ""
+        return strip("", scale, None, bounds)
     shown = ratio if scale.log else percent
     label = f"{of}: {shown(middle)}, interval {shown(ends[0])} to {shown(ends[1])}"
-    return strip(label, scale, ends, middle, bounds)
+    return strip(label, scale, (ends[0], middle, ends[1]), bounds)
 
 
 def _ends(one: Recorded) -> tuple[float, float] | None:
@@ -226,7 +227,7 @@ def spread(shown: Callable[[float], Text], side: Recorded, name: str) -> Text:
 
 
 def _looks(comparison: Recorded) -> Markup:
-    columns = [Column("after", "figures"), Column("outcome"), Column("why", "why")]
+    columns = [Column("after"), Column("outcome"), Column("why", "why")]
     lines = [
         (seconds(look["at"]), chip(look["outcome"].text), look["reason"].text) for look in comparison["looks"]
     ]

@@ -199,7 +199,16 @@ def _bar(stage: Recorded, began: datetime | None, whole: float) -> Markup:
     return Markup(
         '<li><span class="stage">{}</span><span class="track" aria-hidden="true">{}</span>'
         '<span class="took">{} {}</span>{}</li>'
-    ).format(stage["name"].text, bar, chip(outcome), seconds(stage["seconds"]), said_in_short)
+    ).format(_linked(stage), bar, chip(outcome), seconds(stage["seconds"]), said_in_short)
+
+
+def _linked(stage: Recorded) -> Text:
+    """A stage's name, leading to the section that says most of it."""
+    name = stage["name"].text
+    known = {"build": "image", "integration": "tests"}
+    told = "load" if load.has_load(stage) else "rollout" if stage["facts"]["deployment"] else ""
+    place = known.get(name) or (f"{told}-{name}" if told else "")
+    return Markup('<a href="#{}">{}</a>').format(place, name) if place else name
 
 
 def _scale(whole: float) -> Markup:
