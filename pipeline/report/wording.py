@@ -18,7 +18,7 @@ Text = str | Markup
 
 NONE = Markup('<span class="none">not recorded</span>')
 
-_MARKS = {"passed": "✓", "refused": "✕", "undecided": "?", "reused": "↺"}
+MARKS = {"passed": "✓", "refused": "✕", "undecided": "?", "reused": "↺"}
 _HEX = re.compile(r"(?:.*sha256:)?([0-9a-f]{12})[0-9a-f]{52}")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONGEST_LINE = 400
@@ -127,8 +127,8 @@ def digest(value: Recorded) -> Markup:
 
 def chip(outcome: str, word: str = "") -> Markup:
     """An outcome as sign and word, its own where none is given."""
-    kind = outcome if outcome in _MARKS else "undecided"
-    sign = _MARKS.get(outcome, "?")
+    kind = outcome if outcome in MARKS else "undecided"
+    sign = MARKS.get(outcome, "?")
     return Markup('<span class="chip {}"><span aria-hidden="true">{}</span> {}</span>').format(
         kind, sign, word or outcome or "unknown"
     )

@@ -580,14 +580,16 @@ def test_the_summary_has_the_loads_figures_the_probe_and_the_report() -> None:
     whole = document["stages"][2]["facts"]["comparison"]["all"]
     ratio = whole["ratios"]["p95"]
     lines = markdown(document).splitlines()
-    measured = f"{whole['candidate']['p95_ms']:.1f} ms | {whole['baseline']['p95_ms']:.1f} ms"
+    measured = f"{whole['candidate']['p95_ms']:.2f} ms | {whole['baseline']['p95_ms']:.2f} ms"
     interval = f"{ratio['point']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})"
-    assert f"| all p95 | {measured} | {interval} | {ratio['outcome']} |" in lines
+    assert f"| all requests p95 | {measured} | {interval} | ✓ {ratio['outcome']} |" in lines
     assert any(line.startswith("| GET /api/vets p50 |") for line in lines)
     assert not any(line.startswith("| GET /api/owners p50 |") for line in lines)
     assert "staging: 0 of 51 requests failed during the rollout, longest gap 0.2 s" in lines
     assert lines[-1].endswith("report `/runs/1/report.html`")
     assert len(lines) < 30
+    prod = "prod: 0 of 51 requests failed during the rollout, longest gap 0.2 s (from 17:31:05 UTC on)"
+    assert prod in markdown(passed_run()).splitlines()
 
 
 def test_a_summary_of_a_load_that_was_not_compared_has_no_table_of_it() -> None:
