@@ -38,6 +38,9 @@ from pipeline.report.wording import (
 _NOT_TEXT = re.compile("[^\\t\\n\\r\\u0020-\\u007e\\u00a0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _TICKS = 5
 
+_MINUTES = 120.0
+"""Seconds from which a run is told in minutes."""
+
 # Belt and braces: should anything be let through unescaped, the browser runs and fetches nothing all the same.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -214,9 +217,10 @@ def _linked(stage: Recorded) -> Text:
 def _scale(whole: float) -> Markup:
     if whole <= 0:
         return Markup("")
-    scale = Scale(0.0, whole, 0.0, 100.0)
+    unit, size = ("min", 60.0) if whole >= _MINUTES else ("s", 1.0)
+    scale = Scale(0.0, whole / size, 0.0, 100.0)
     ticks = [
-        Markup('<span style="left:{:.1f}%">{}</span>').format(scale(tick), seconds(tick))
+        Markup('<span style="left:{:.1f}%">{:g} {}</span>').format(scale(tick), tick, unit)
         for tick in scale.ticks(_TICKS)
     ]
     return Markup('<p class="scale" aria-hidden="true">{}</p>').format(join(ticks))

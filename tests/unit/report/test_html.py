@@ -330,6 +330,17 @@ def test_a_stages_name_leads_to_what_is_told_of_it() -> None:
     assert '<span class="stage">prod</span>' in page(document)
 
 
+def test_a_run_of_minutes_is_told_in_minutes() -> None:
+    def ticks(document: dict[str, Any]) -> list[str]:
+        (scale,) = re.findall('<p class="scale".*?</p>', page(document))
+        return re.findall(">([^<>]+)</span>", scale)
+
+    document = passed_run()
+    assert ticks(document) == ["0 s", "20 s", "40 s"]
+    document["stages"][3]["finished"] = "2026-11-28T17:33:30+00:00"
+    assert ticks(document) == ["0 min", "1 min", "2 min", "3 min"]
+
+
 def test_of_errors_that_are_undecided_the_drawing_says_why() -> None:
     document = refused_run()
     errors = document["stages"][2]["facts"]["comparison"]["endpoints"][0]["errors"]
