@@ -38,6 +38,9 @@ from pipeline.report.wording import (
 _NOT_TEXT = re.compile("[^\\t\\n\\r\\u0020-\\u007e\\u00a0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _TICKS = 5
 
+_AT_END = 92.0
+"""Per cent of the way from which a tick's name would not fit on a phone, were it in the middle below it."""
+
 _MINUTES = 120.0
 """Seconds from which a run is told in minutes."""
 
@@ -220,7 +223,9 @@ def _scale(whole: float) -> Markup:
     unit, size = ("min", 60.0) if whole >= _MINUTES else ("s", 1.0)
     scale = Scale(0.0, whole / size, 0.0, 100.0)
     ticks = [
-        Markup('<span style="left:{:.1f}%">{:g} {}</span>').format(scale(tick), tick, unit)
+        Markup('<span{} style="left:{:.1f}%">{:g} {}</span>').format(
+            Markup(' class="end"') if scale(tick) > _AT_END else "", scale(tick), tick, unit
+        )
         for tick in scale.ticks(_TICKS)
     ]
     return Markup('<p class="scale" aria-hidden="true">{}</p>').format(join(ticks))

@@ -147,6 +147,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(
     shown.open(addresses[name])
     assert shown.evaluate("innerWidth") == width
     assert shown.evaluate(OVERFLOW) == 0
+    beyond = "[...document.querySelectorAll('.scale span')].map(s => s.getBoundingClientRect().right)"
+    assert max(shown.evaluate(beyond)) <= width
     assert (
         shown.evaluate("Math.min(...[...document.querySelectorAll('.chart')].map(c => c.clientWidth))") > 250
     )

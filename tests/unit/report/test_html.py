@@ -330,6 +330,27 @@ def test_a_stages_name_leads_to_what_is_told_of_it() -> None:
     assert '<span class="stage">prod</span>' in page(document)
 
 
+def test_a_ratio_however_large_is_within_its_drawing() -> None:
+    document = refused_run()
+    ratios = document["stages"][2]["facts"]["comparison"]["endpoints"][3]["ratios"]["p50"]
+    ratios |= {"point": 9.0, "low": 7.0, "high": 60.0}
+    label = "p50 of GET /api/vets: 9.00, interval 7.00 to 60.00"
+    (drawn,) = re.findall(f'<svg[^>]*aria-label="{label}".*?</svg>', page(document))
+    (dot,) = re.findall(r'class="dot" d="M([\d.]+) ', drawn)
+    (end,) = re.findall(r'class="whisker" d="M[\d.]+ 10H([\d.]+)"', drawn)
+    assert 50 < float(dot) < 90
+    assert float(end) == 100, "what is wide goes up to the edge"
+
+
+def test_what_is_undecided_says_how_many_requests_would_have_told() -> None:
+    document = refused_run()
+    ratios = document["stages"][2]["facts"]["comparison"]["endpoints"][0]["ratios"]
+    ratios["p95"] |= {"outcome": "undecided", "samples": 1234, "missing": 766, "reason": "so it is"}
+    assert "1,234 of about 2,000 requests a side" in section(document, "load-staging")
+    ratios["p95"]["missing"] = 0
+    assert "so it is" in section(document, "load-staging"), "nobody can tell how many"
+
+
 def test_a_run_of_minutes_is_told_in_minutes() -> None:
     def ticks(document: dict[str, Any]) -> list[str]:
         (scale,) = re.findall('<p class="scale".*?</p>', page(document))
