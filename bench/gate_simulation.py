@@ -1,7 +1,7 @@
 """How often the side-by-side load gate is right: simulated loads, quiet and noisy, with looks up to the cap.
 
-`python -m bench.gate_simulation [trials]` – 200 a line unless told otherwise, a quarter of them for p99, which needs
-many requests; seeded, so that a line can be repeated.
+`python -m bench.gate_simulation [trials]` – 200 a line unless told otherwise, fewer where p99 gets the many requests
+that it needs; seeded, so that a line can be repeated.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ ENDPOINTS = {
     "2 % errors more": Load(failing=(0.02, 0.0)),
     "1 % errors on both": Load(failing=(0.01, 0.01)),
 }
+RATES = {"p99": {250.0: 1, 500.0: 2, 800.0: 4}}
+"""Requests a second in all, and through what the number of trials is divided: what takes longer gets fewer."""
+
+USUAL = {110.0: 1}
 Trial = tuple[Outcome, float, int]
 
 
@@ -48,12 +52,14 @@ def main(trials: int) -> int:
     """Prints a line for every rule, noise and load, then what a look costs."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for (rule, rules), noisy in itertools.product(RULES.items(), (False, True)):
-            # p99 needs 6,000 requests a side: within the cap of 64 s that takes 200 requests a second
-            rate, count = (250.0, -(-trials // 4)) if rule == "p99" else (110.0, trials)
-            for name, load in {**LOADS, **(ENDPOINTS if rule == "p50 + p95" else {})}.items():
-                case = replace(load, noisy=noisy, rate=rate)
+            loads = {**LOADS, **(ENDPOINTS if rule == "p50 + p95" else {})}
+            for (rate, part), (name, load) in itertools.product(
+                RATES.get(rule, USUAL).items(), loads.items()
+            ):
+                case, count = replace(load, noisy=noisy, rate=rate), -(-trials // part)
                 found = list(pool.map(trial, [case] * count, [rules] * count, range(count), chunksize=4))
-                print(f"{rule}, {'noisy' if noisy else 'quiet'}, {name}: {told(found)}", flush=True)
+                kind = f"{rule}, {rate:.0f} requests/s, {'noisy' if noisy else 'quiet'}"
+                print(f"{kind}, {name}: {told(found)}", flush=True)
     for rate in (100.0, 1000.0):
         source = blocks(Load(rate=rate), random.Random(SEED))
         load = list(itertools.islice(source, 128))

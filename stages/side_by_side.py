@@ -234,8 +234,9 @@ def told(blocks: Sequence[Block], rules: RelativeRules) -> str:
         label, ratio, measured = found.finding.subject.what, found.ratio, found.measured
         if ratio is not None:
             ours, theirs = (show("p50_ms", ms) for ms in (measured.candidate_ms, measured.baseline_ms))
-            sides = f"candidate {label} {ours} · production {label} {theirs}"
-            return f"{sides} · ratio {ratio.point:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
+            # The ratio first: a narrow terminal cuts the rest off.
+            seen = f"{label} {ratio.point:.2f} × ({ratio.low:.2f}–{ratio.high:.2f})"
+            return f"{seen} · candidate {ours} · production {theirs}"
     return ""
 
 

@@ -74,7 +74,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class RatioFinding:
-    """What a quantile's ratio says. `missing`: about how many more samples it takes to decide; 0 where it is."""
+    """What a quantile's ratio says.
+
+    `missing`: about how many more samples it takes to decide; 0 where it is, or where nobody can tell.
+    """
 
     finding: Finding
     measured: Measured
@@ -104,10 +107,13 @@ def judge_ratio(
 ) -> RatioFinding:
     """Holds a quantile's ratio, whose interval has this confidence, against the rules at the top of this file."""
     ratio, samples = measured.ratio, measured.samples
+    if ratio is None and samples >= subject.fewest:
+        text = f"{subject.words} cannot be compared: {samples:,} requests a side do not bound the ratio"
+        return RatioFinding(_undecided(subject, text, MORE), measured)
     if ratio is None or samples < subject.fewest:
-        missing = max(1, subject.fewest - samples, _missing_of_equals(measured, rules))
+        missing = max(subject.fewest - samples, _missing_of_equals(measured, rules))
         text = f"{subject.words} rests on {samples:,} requests a side, {subject.fewest:,} are needed"
-        if samples + missing > max(samples + 1, subject.fewest):
+        if samples + missing > subject.fewest:
             text += f", with an interval as wide as now about {samples + missing:,}"
         return RatioFinding(_undecided(subject, text, MORE), measured, missing)
     seen = _ratio_words(subject, ratio, confidence)

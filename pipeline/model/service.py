@@ -212,7 +212,7 @@ def target_lacking(tasks: Sequence[TaskState], targets: Sequence[TargetState] | 
     healthy = {target.ip for target in targets if target.state == "healthy" and target.group in groups}
     if len(healthy & ips) < needed:
         found = f"{len(healthy & ips)} of {needed} new tasks"
-        return f"the load balancer to find them healthy ({found}){_worst(targets, ips)}"
+        return f"the load balancer to find them healthy ({found}{_worst(targets, ips)})"
     if healthy - ips:
         return f"{len(healthy - ips)} old targets to leave the target group"
     return ""
@@ -222,4 +222,4 @@ def _worst(targets: Sequence[TargetState], ips: set[str]) -> str:
     reasons = sorted(
         {t.description or t.reason for t in targets if t.ip in ips and t.state == "unhealthy"} - {""}
     )
-    return f" ({'; '.join(reasons)})" if reasons else ""
+    return f"; {'; '.join(reasons)}" if reasons else ""

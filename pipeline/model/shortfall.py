@@ -39,7 +39,7 @@ class Shortfall:
     def reason(self) -> Reason:
         """Why it is open, with the time that is missing; the remedy tells time and load that would do."""
         text, remedy = self.found.finding.reason.text, MORE
-        if self.rate:
+        if self.rate and self.found.missing:
             text += f" ({self._more})"
             remedy = self._enough if self.beyond else MORE
         return Reason(text, remedy)

@@ -17,6 +17,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 352, 8, 164
 _GROUPS = 56
 """Into how many steps a distribution is drawn: its bins are too fine to see."""
 
+_NOTHING = Markup('<p class="none">not recorded</p>')
+
 Point = tuple[float, float | None]
 
 
@@ -47,7 +49,7 @@ def curves(title: str, unit: str, drawn: Sequence[Curve], bounds: Sequence[Line]
     """Curves over one axis of time. A bound far above everything that was measured is named, not drawn."""
     drawn = [curve for curve in drawn if curve.values]
     if not drawn:
-        return _figure(title, Markup('<p class="none">{}: not recorded</p>').format(title))
+        return _figure(title, _NOTHING)
     highest = max(max(curve.values) for curve in drawn)
     near = [line for line in bounds if line.value <= 3 * highest]
     y = Scale(0.0, rounded_up(max([highest * 1.05, *(line.value * 1.05 for line in near)])), _BOTTOM, _TOP)
@@ -61,14 +63,15 @@ def curves(title: str, unit: str, drawn: Sequence[Curve], bounds: Sequence[Line]
         ]
     )
     far = [f"{line.name} {digits(line.value)} {unit}" for line in bounds if line not in near]
-    return _figure(title, _svg(f"{title} over time. {_told(drawn, unit)}", body), "; ".join(far))
+    none = ["none"] if highest == 0 else []
+    return _figure(title, _svg(f"{title} over time. {_told(drawn, unit)}", body), "; ".join(none + far))
 
 
 def distribution(title: str, sides: Mapping[str, tuple[str, Mapping[int, int]]]) -> Markup:
     """How often each latency came, on a logarithmic axis; `sides` gives name and bins (`model.histogram`) by kind."""
     filled = {kind: side for kind, side in sides.items() if sum(side[1].values()) > 0}
     if not filled:
-        return _figure(title, Markup('<p class="none">{}: not recorded</p>').format(title))
+        return _figure(title, _NOTHING)
     first = min(min(bins) for _, bins in filled.values())
     last = max(max(bins) for _, bins in filled.values())
     width = max(1, -(-(last - first + 1) // _GROUPS))
@@ -83,18 +86,24 @@ def distribution(title: str, sides: Mapping[str, tuple[str, Mapping[int, int]]])
 
 
 def strip(
-    label: str, scale: Scale, interval: tuple[float, float], point: float, bounds: Sequence[Line]
+    label: str, scale: Scale, found: tuple[float, float, float] | None, bounds: Sequence[Line]
 ) -> Markup:
-    """An interval with its point and the bounds it is held against; `scale` runs from 0 to 100."""
+    """An interval as low end, point and high end, with the bounds it is held against; None: the bounds alone.
+
+    `scale` runs from 0 to 100.
+    """
     # Drawn in a square that is stretched to its cell: strokes keep their width, and a stroke of no length is a dot.
-    lines = [
+    lines = join(
         Markup('<path class="{}" d="M{:.2f} 0V20"/>').format(line.kind, scale(line.value)) for line in bounds
-    ]
+    )
+    frame = Markup('<svg class="strip" viewBox="0 0 100 20" preserveAspectRatio="none" {}>{}</svg>')
+    if found is None:
+        return frame.format(Markup('aria-hidden="true"'), lines)
+    low, point, high = map(scale, found)
     whisker = Markup('<path class="whisker" d="M{:.2f} 10H{:.2f}"/><path class="dot" d="M{:.2f} 10h.01"/>')
-    return Markup(
-        '<svg class="strip" viewBox="0 0 100 20" preserveAspectRatio="none" role="img" aria-label="{0}">'
-        "<title>{0}</title>{1}{2}</svg>"
-    ).format(label, join(lines), whisker.format(*map(scale, interval), scale(point)))
+    named = Markup('role="img" aria-label="{}"').format(label)
+    title = Markup("<title>{}</title>").format(label)
+    return frame.format(named, join([title, lines, whisker.format(low, high, point)]))
 
 
 def _figure(title: str, content: Markup, note: str = "") -> Markup:

@@ -31,10 +31,10 @@ SIDES = {"candidate": "candidate", "baseline": "production"}
 _UNMEASURED = Markup('<span class="none">not measured</span>')
 _WEIGHT = Markup(
     "<p>All requests together decide whether the candidate passes. An endpoint can refuse it by itself; one with too "
-    "few requests to tell is undecided and holds up nothing.</p>"
+    "few requests to tell, whose interval reaches past what is excluded, is undecided and holds up nothing.</p>"
 )
 _WIDEST = (0.4, 4.0)
-_NAMED_RATIOS = (1.0, 1.25, 0.8, 1.5, 2.0, 0.6, 3.0, 4.0)
+_NAMED_RATIOS = (1.0, 1.25, 0.8, 1.5, 2.0, 0.6, 3.0, 4.0, 0.4, 6.0, 8.0, 0.2, 12.0, 20.0, 0.1, 50.0, 100.0)
 _APART = 0.14
 """How far apart two named values of an axis are at least, as a share of it."""
 
@@ -69,10 +69,11 @@ def _ratios(rows: Sequence[Recorded], rules: Recorded) -> Markup:
     ]
     values = [end.number for _, _, one in found for end in (one["low"], one["high"])]
     ends = [value for value in values if value is not None]
-    low = max(_WIDEST[0], min([0.9, *(end * 0.97 for end in ends)]))
-    high = min(
-        _WIDEST[1], max([1.15, *(line.value * 1.08 for line in bounds), *(end * 1.03 for end in ends)])
-    )
+    points = [value for _, _, one in found if (value := one["point"].number) is not None and value > 0]
+    # What is wide may go beyond the edge, what was measured never does.
+    least, most = min([_WIDEST[0], *(p / 2 for p in points)]), max([_WIDEST[1], *(p * 2 for p in points)])
+    low = max(least, min([0.9, *(end * 0.97 for end in ends)]))
+    high = min(most, max([1.15, *(line.value * 1.08 for line in bounds), *(end * 1.03 for end in ends)]))
     scale = Scale(low, high, 0.0, 100.0, log=True)
     lines = [
         (
@@ -108,7 +109,8 @@ def _errors(rows: Sequence[Recorded], rules: Recorded) -> Markup:
             _drawn(f"error share of {name_of(row)}", one["difference"], one, scale, bounds),
             interval(one["difference"], _ends(one), percent),
             chip(one["outcome"].text) if one["outcome"] else NONE,
-            _why(one),
+            # What is undecided of errors is so because the interval reaches past a line, which is drawn.
+            one["reason"].text if one["outcome"].text == "refused" else "",
         )
         for row, one in found
     ]
@@ -119,10 +121,10 @@ def _errors(rows: Sequence[Recorded], rules: Recorded) -> Markup:
 def _drawn(of: str, point: Recorded, one: Recorded, scale: Scale, bounds: Sequence[Line]) -> Text:
     ends, middle = _ends(one), point.number
     if ends is None or middle is None:
-        return ""
+        return strip("", scale, None, bounds)
     shown = ratio if scale.log else percent
     label = f"{of}: {shown(middle)}, interval {shown(ends[0])} to {shown(ends[1])}"
-    return strip(label, scale, ends, middle, bounds)
+    return strip(label, scale, (ends[0], middle, ends[1]), bounds)
 
 
 def _ends(one: Recorded) -> tuple[float, float] | None:
@@ -131,7 +133,12 @@ def _ends(one: Recorded) -> tuple[float, float] | None:
 
 def _why(one: Recorded) -> str:
     """What a row's drawing does not say already."""
-    return "" if one["outcome"].text == "passed" else one["reason"].text
+    if one["outcome"].text == "passed":
+        return ""
+    samples, missing = one["samples"].number, one["missing"].number
+    if one["outcome"].text == "undecided" and samples is not None and missing:
+        return f"{count(samples)} of about {count(samples + missing)} requests a side"
+    return one["reason"].text
 
 
 def _forest(title: str, axis: Markup, lines: Sequence[tuple[Text, ...]], rules: Recorded) -> Markup:
@@ -226,7 +233,7 @@ def spread(shown: Callable[[float], Text], side: Recorded, name: str) -> Text:
 
 
 def _looks(comparison: Recorded) -> Markup:
-    columns = [Column("after", "figures"), Column("outcome"), Column("why", "why")]
+    columns = [Column("after"), Column("outcome"), Column("why", "why")]
     lines = [
         (seconds(look["at"]), chip(look["outcome"].text), look["reason"].text) for look in comparison["looks"]
     ]

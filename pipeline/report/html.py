@@ -38,6 +38,12 @@ from pipeline.report.wording import (
 _NOT_TEXT = re.compile("[^\\t\\n\\r\\u0020-\\u007e\\u00a0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _TICKS = 5
 
+_AT_END = 92.0
+"""Per cent of the way from which a tick's name would not fit on a phone, were it in the middle below it."""
+
+_MINUTES = 120.0
+"""Seconds from which a run is told in minutes."""
+
 # Belt and braces: should anything be let through unescaped, the browser runs and fetches nothing all the same.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -199,15 +205,27 @@ def _bar(stage: Recorded, began: datetime | None, whole: float) -> Markup:
     return Markup(
         '<li><span class="stage">{}</span><span class="track" aria-hidden="true">{}</span>'
         '<span class="took">{} {}</span>{}</li>'
-    ).format(stage["name"].text, bar, chip(outcome), seconds(stage["seconds"]), said_in_short)
+    ).format(_linked(stage), bar, chip(outcome), seconds(stage["seconds"]), said_in_short)
+
+
+def _linked(stage: Recorded) -> Text:
+    """A stage's name, leading to the section that says most of it."""
+    name = stage["name"].text
+    known = {"build": "image", "integration": "tests"}
+    told = "load" if load.has_load(stage) else "rollout" if stage["facts"]["deployment"] else ""
+    place = known.get(name) or (f"{told}-{name}" if told else "")
+    return Markup('<a href="#{}">{}</a>').format(place, name) if place else name
 
 
 def _scale(whole: float) -> Markup:
     if whole <= 0:
         return Markup("")
-    scale = Scale(0.0, whole, 0.0, 100.0)
+    unit, size = ("min", 60.0) if whole >= _MINUTES else ("s", 1.0)
+    scale = Scale(0.0, whole / size, 0.0, 100.0)
     ticks = [
-        Markup('<span style="left:{:.1f}%">{}</span>').format(scale(tick), seconds(tick))
+        Markup('<span{} style="left:{:.1f}%">{:g} {}</span>').format(
+            Markup(' class="end"') if scale(tick) > _AT_END else "", scale(tick), tick, unit
+        )
         for tick in scale.ticks(_TICKS)
     ]
     return Markup('<p class="scale" aria-hidden="true">{}</p>').format(join(ticks))

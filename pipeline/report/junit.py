@@ -70,6 +70,8 @@ def _stage_case(stage: Recorded) -> ET.Element:
         else f"{stage['outcome'].text or 'no outcome'}, no reason recorded"
     )
     _ended(case, outcome, first, "\n".join(lines))
+    if outcome == "passed" and lines:
+        ET.SubElement(case, "system-out").text = _xml("\n".join(lines))
     return case
 
 

@@ -19,7 +19,6 @@ from pipeline.report.wording import (
     chip,
     count,
     digest,
-    digits,
     join,
     milliseconds,
     pairs,
@@ -73,15 +72,11 @@ def has_load(stage: Recorded) -> bool:
 
 
 def _in_short(compared: Recorded, alone: Recorded) -> Text:
-    row = compared["all"] or alone["all"]
-    if not row:
-        return "No load was measured."
     if compared["all"]:
         return f"candidate and production under the same load for {seconds(compared['seconds'])}"
-    total = (
-        f"{count(row['requests'])} requests in {seconds(alone['seconds'])}, {count(row['failures'])} failed"
-    )
-    return f"{total}; the candidate alone, within absolute limits"
+    if not alone["all"]:
+        return "No load was measured."
+    return f"the candidate alone for {seconds(alone['seconds'])}, held against absolute limits"
 
 
 def _setting(compared: Recorded, alone: Recorded) -> Markup:
@@ -274,7 +269,7 @@ def _generator(facts: Recorded, settings: Recorded) -> Markup:
         return Markup("<p>The load generator's health: {}.</p>").format(NONE)
     limits = [(word, bounds[name].number) for _, _, name, word in _GENERATOR]
     columns = [Column("phase"), *(Column(title, "figures") for title, *_ in _GENERATOR), Column("kept up")]
-    bound = [NONE if limit is None else f"{word} {digits(limit)}" for word, limit in limits]
+    bound = [NONE if limit is None else f"{word} {percent(limit)}" for word, limit in limits]
     lines = [(name, *_health(health, bounds)) for name, health in found]
     return table("Did the load generator keep up?", columns, [*lines, ("bounds", *bound, "")])
 
@@ -283,7 +278,7 @@ def _health(health: Recorded, bounds: Recorded) -> Iterator[Text]:
     kept: list[bool] = []
     for _, measured, bound, word in _GENERATOR:
         value, limit = health[measured].number, bounds[bound].number
-        yield NONE if value is None else digits(value)
+        yield percent(value)
         if value is not None and limit is not None:
             kept.append(value <= limit if word == "at most" else value >= limit)
     yield NONE if len(kept) < len(_GENERATOR) else chip("passed" if all(kept) else "undecided")

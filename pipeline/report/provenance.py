@@ -10,11 +10,11 @@ from pipeline.report.reading import Recorded
 from pipeline.report.wording import (
     NONE,
     Column,
+    binary_size,
     chip,
     code,
     count,
     join,
-    mebibytes,
     pairs,
     said,
     short,
@@ -33,7 +33,7 @@ def image(stage: Recorded) -> Markup:
             pairs(
                 [
                     ("source", Markup("{}{}").format(code(facts["commit"].text), dirty)),
-                    ("size", mebibytes(facts["size"])),
+                    ("size", binary_size(facts["size"])),
                     ("components in its bill of materials", count(stage["metrics"]["components"])),
                     ("platform", said(facts["platform"])),
                 ]
@@ -95,7 +95,7 @@ def surroundings(document: Recorded) -> Markup:
                 [
                     ("machine", said(machine["system"])),
                     ("processors", _processors(machine)),
-                    ("memory", mebibytes(machine["memory_bytes"])),
+                    ("memory", binary_size(machine["memory_bytes"])),
                     ("cloud", where or NONE),
                     (
                         "settings",

@@ -16,7 +16,6 @@ from pipeline.report.wording import (
     count,
     digest,
     join,
-    milliseconds,
     moment,
     pairs,
     said,
@@ -168,10 +167,14 @@ def _phase(name: str, figures: Recorded) -> tuple[Text, ...]:
         count(figures["sent"]),
         count(figures["failed"]),
         count(figures["client_errors"]),
-        milliseconds(figures["p50_ms"]) if figures["p50_ms"] else "",
-        milliseconds(figures["p95_ms"]) if figures["p95_ms"] else "",
+        *(_tenths(figures[f"{label}_ms"]) for label in ("p50", "p95")),
         kinds,
     )
+
+
+def _tenths(latency: Recorded) -> str:
+    """Recorded to a tenth of a millisecond; empty where nothing was answered."""
+    return "" if latency.number is None else f"{latency.number:,.1f} ms"
 
 
 def _gaps(probe: Recorded) -> Markup:

@@ -35,11 +35,14 @@ class Scale:
 
 
 def rounded_up(value: float) -> float:
-    """The next value of the kind 1, 1.5, 2, 3, 5 or 8, with zeros; 1 for what is not above zero."""
+    """The next value of the kind 1, 1.5, 2, 3, 4, 6 or 8, with zeros; 1 for what is not above zero.
+
+    Each is among its own ticks, so that an axis up to there ends with a line that is named.
+    """
     if not value > 0:
         return 1.0
     unit: float = 10.0 ** math.floor(math.log10(value))
-    return next(step * unit for step in (1, 1.5, 2, 3, 5, 8, 10) if step * unit >= value * 0.999999)
+    return next(step * unit for step in (1, 1.5, 2, 3, 4, 6, 8, 10) if step * unit >= value * 0.999999)
 
 
 def _linear_ticks(low: float, high: float, about: int) -> list[float]:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pipeline.model.suite import SuiteCase
 from pipeline.report.reading import Recorded
-from pipeline.report.wording import Column, Text, block, chip, count, join, plain, reasons, seconds, table
+from pipeline.report.wording import Column, Text, block, chip, count, join, plain, reasons, table
 
 _SHOWN = 40
 _SLOWEST = 10
@@ -58,7 +58,7 @@ def _failure(name: str, message: str, text: str, *, opened: bool) -> Markup:
     ).format(
         Markup(" open") if opened else "",
         name,
-        chip("refused"),
+        chip("refused", "failed"),
         first,
         block(text or rest or message, _OUTPUT),
     )
@@ -78,7 +78,7 @@ def _logs(facts: Recorded) -> Markup:
 def _slowest(cases: Sequence[SuiteCase]) -> Markup:
     timed = sorted((case for case in cases if case.seconds), key=lambda case: -(case.seconds or 0.0))
     lines: list[tuple[Text, ...]] = [
-        (case.name, case.suite, seconds(case.seconds)) for case in timed[:_SLOWEST]
+        (case.name, case.suite, f"{case.seconds or 0.0:,.3f} s") for case in timed[:_SLOWEST]
     ]
     columns = [Column("test"), Column("file"), Column("took", "figures")]
     return table("Slowest tests", columns, lines) if lines else Markup("")

@@ -18,7 +18,7 @@ Text = str | Markup
 
 NONE = Markup('<span class="none">not recorded</span>')
 
-_MARKS = {"passed": "✓", "refused": "✕", "undecided": "?", "reused": "↺"}
+MARKS = {"passed": "✓", "refused": "✕", "undecided": "?", "reused": "↺"}
 _HEX = re.compile(r"(?:.*sha256:)?([0-9a-f]{12})[0-9a-f]{52}")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONGEST_LINE = 400
@@ -30,8 +30,9 @@ def join(pieces: Iterable[Text]) -> Markup:
 
 
 def milliseconds(value: Recorded | float | None) -> Text:
-    """`5.2 ms`."""
-    return _unit(value, "ms")
+    """`5.20 ms`: with as many decimals as others of its size, so that they stand below each other."""
+    found = _number(value)
+    return NONE if found is None else f"{found:,.{_places(found)}f} ms"
 
 
 def seconds(value: Recorded | float | None) -> Text:
@@ -60,9 +61,12 @@ def ratio(value: Recorded | float | None) -> Text:
     return NONE if found is None else f"{found:.2f}"
 
 
-def mebibytes(value: Recorded) -> Text:
-    """`57.9 MiB`."""
-    return NONE if value.number is None else f"{value.number / 1024 / 1024:.1f} MiB"
+def binary_size(value: Recorded) -> Text:
+    """`57.9 MiB`, from ten on `24.0 GiB`."""
+    if value.number is None:
+        return NONE
+    mebibytes = value.number / 2**20
+    return f"{mebibytes:,.1f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.1f} GiB"
 
 
 def interval(point: Recorded, ends: tuple[float, float] | None, shown: Callable[[float], Text]) -> Text:
@@ -77,10 +81,15 @@ def interval(point: Recorded, ends: tuple[float, float] | None, shown: Callable[
 
 def digits(value: float) -> str:
     """A number with about three significant digits."""
-    size = abs(value)
-    places = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 4
+    places = _places(value) if abs(value) >= 0.1 or value == 0 else 4
     text = f"{value:,.{places}f}".replace("-", "−")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _places(value: float) -> int:
+    """Decimals that make about three significant digits, two at most."""
+    size = abs(value)
+    return 0 if size >= 100 else 1 if size >= 10 else 2
 
 
 def moment(value: Recorded) -> Text:
@@ -116,12 +125,12 @@ def digest(value: Recorded) -> Markup:
     return Markup('<code title="{}">{}</code>').format(value.text, short(value.text))
 
 
-def chip(outcome: str) -> Markup:
-    """An outcome as sign and word."""
-    kind = outcome if outcome in _MARKS else "undecided"
-    sign = _MARKS.get(outcome, "?")
+def chip(outcome: str, word: str = "") -> Markup:
+    """An outcome as sign and word, its own where none is given."""
+    kind = outcome if outcome in MARKS else "undecided"
+    sign = MARKS.get(outcome, "?")
     return Markup('<span class="chip {}"><span aria-hidden="true">{}</span> {}</span>').format(
-        kind, sign, outcome or "unknown"
+        kind, sign, word or outcome or "unknown"
     )
 
 

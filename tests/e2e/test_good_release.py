@@ -122,7 +122,7 @@ def test_outputs_and_a_summary_are_written_for_github(project: Copy, released: D
     outputs, summary = project.root / ".pipeline" / "outputs", project.root / ".pipeline" / "summary.md"
     project.pipeline("run", env={"GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary)})
     assert f"digest={released.answer['digest']}\n" in outputs.read_text()
-    assert "| staging | reused |" in summary.read_text()
+    assert "| staging | ↺ reused |" in summary.read_text()
 
 
 def test_down_and_up_brings_back_what_ran_and_keeps_image_and_evidence(project: Copy, released: Done) -> None:

@@ -147,20 +147,26 @@ def test_a_phone_shows_it_without_scrolling_sideways(
     shown.open(addresses[name])
     assert shown.evaluate("innerWidth") == width
     assert shown.evaluate(OVERFLOW) == 0
+    beyond = "[...document.querySelectorAll('.scale span')].map(s => s.getBoundingClientRect().right)"
+    assert max(shown.evaluate(beyond)) <= width
     assert (
         shown.evaluate("Math.min(...[...document.querySelectorAll('.chart')].map(c => c.clientWidth))") > 250
     )
 
 
-def test_dark_and_light_are_two_looks_with_readable_text(shown: Page, addresses: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", REPORTS)
+def test_dark_and_light_are_two_looks_with_readable_text(
+    shown: Page, addresses: dict[str, str], name: str
+) -> None:
     found = {}
     for scheme in ("light", "dark"):
         shown.scheme(scheme)
-        shown.open(addresses["refused"])
+        shown.open(addresses[name])
         found[scheme] = shown.evaluate(_CONTRASTS)
     assert found["light"]["page"] != found["dark"]["page"]
     for look in found.values():
-        assert {name: ratio for name, ratio in look["ratios"].items() if ratio < 4.5} == {}
+        assert len(look["ratios"]) > 15, "kinds of text"
+        assert {kind: ratio for kind, ratio in look["ratios"].items() if ratio < 4.5} == {}
 
 
 _CONTRASTS = """(() => {
@@ -168,13 +174,21 @@ _CONTRASTS = """(() => {
     const light = colour => parts(colour).map(v => v / 255)
         .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
         .reduce((sum, v, at) => sum + v * [0.2126, 0.7152, 0.0722][at], 0);
-    const page = getComputedStyle(document.body).backgroundColor;
-    const ratio = colour => { const [a, b] = [light(colour), light(page)].sort((x, y) => y - x);
-                              return (a + 0.05) / (b + 0.05); };
-    const names = ['body', '.chip.passed', '.chip.refused', '.chip.reused', 'footer', 'a', 'dt', '.next',
-                   '.side.candidate', '.side.baseline'];
-    return {page, ratios: Object.fromEntries(names.map(name =>
-        [name, ratio(getComputedStyle(document.querySelector(name)).color)]))};
+    const clear = 'rgba(0, 0, 0, 0)';
+    const behind = element => {
+        while (element && getComputedStyle(element).backgroundColor === clear) element = element.parentElement;
+        return element ? getComputedStyle(element).backgroundColor : 'rgb(255, 255, 255)';
+    };
+    const ratios = {};
+    for (const element of document.querySelectorAll('body *:not(title)')) {
+        if (![...element.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.textContent.trim())) continue;
+        const svg = element.closest('svg'), style = getComputedStyle(element);
+        const [a, b] = [light(svg ? style.fill : style.color), light(behind(svg ? svg.parentElement : element))]
+            .sort((x, y) => y - x);
+        const kind = `${element.tagName} ${element.getAttribute('class') || ''}`;
+        ratios[kind] = Math.min(ratios[kind] || 21, (a + 0.05) / (b + 0.05));
+    }
+    return {page: getComputedStyle(document.body).backgroundColor, ratios};
 })()"""
 
 

@@ -51,7 +51,7 @@ def test_the_summary_goes_where_github_wants_it_too(tmp_path: Path) -> None:
     summary.write_text("before\n")
     files.write_summary(refused_run(), {"GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary)})
     own = (files.directory / "summary.md").read_text()
-    assert own.startswith("### onedigest run: refused")
+    assert own.startswith("### ✕ onedigest run: refused")
     assert summary.read_text() == "before\n" + own
     assert f"digest={refused_run()['digest']}\n" in outputs.read_text()
 

@@ -127,7 +127,8 @@ def test_too_few_requests_say_only_so() -> None:
 
 def test_a_ratio_that_could_not_be_bounded_is_undecided() -> None:
     found = judge_ratio(VETS, Measured(None, 5000, 0.0, 0.0), RULES, 0.995)
-    assert (found.finding.outcome, found.ratio, found.samples, found.missing) == (UNDECIDED, None, 5000, 1)
+    assert (found.finding.outcome, found.ratio, found.samples, found.missing) == (UNDECIDED, None, 5000, 0)
+    assert "5,000 requests a side do not bound the ratio" in found.finding.reason.text
 
 
 @pytest.mark.parametrize(

@@ -418,7 +418,7 @@ def test_an_unhealthy_target_says_why_in_what_is_waited_for() -> None:
     step = step_for(
         changed(targets=[healthy(1), sick, replace(sick, ip="10.0.0.77", description="not ours")])
     )
-    assert "codes: [500]" in step.reason.text
+    assert "(1 of 2 new tasks; Health checks failed with these codes: [500])" in step.reason.text
     assert "not ours" not in step.reason.text
 
 

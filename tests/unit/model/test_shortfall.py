@@ -52,6 +52,13 @@ def test_a_slow_rate_has_a_decimal() -> None:
     assert "at 1.5 requests/s a side" in short(96).reason.text
 
 
+def test_where_nobody_can_tell_how_many_are_missing_no_time_is_told() -> None:
+    found = short(6500)
+    assert "do not bound the ratio" in found.reason.text
+    assert (found.reason.remedy, found.beyond) == (MORE, False)
+    assert "/s" not in found.reason.text
+
+
 def test_without_a_request_nothing_can_be_told_of_time() -> None:
     none = short(0)
     assert (none.rate, none.in_all, none.beyond) == (0.0, math.inf, False)

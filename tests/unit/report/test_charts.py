@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.report.charts import Curve, Line, curves, distribution, strip
 from pipeline.report.reading import Recorded
 from pipeline.report.scales import Scale, rounded_up
-from pipeline.report.wording import digits, interval, milliseconds, plain, ratio, seconds, when
+from pipeline.report.wording import binary_size, digits, interval, milliseconds, plain, ratio, seconds, when
 
 FINITE = st.floats(1e-6, 1e9)
 
@@ -58,7 +58,7 @@ def test_an_axis_of_nothing_has_a_length() -> None:
 def test_curves_of_nothing_are_not_drawn_but_said() -> None:
     for drawn in ([], [Curve("a", "candidate", [(0.0, None)])]):
         assert "<svg" not in curves("p95", "ms", drawn)
-        assert "p95: not recorded" in curves("p95", "ms", drawn)
+        assert "not recorded" in curves("p95", "ms", drawn)
     assert "not recorded" in distribution("latencies", {})
     assert "not recorded" in distribution("latencies", {"candidate": ("candidate", {3: 0})})
 
@@ -90,9 +90,25 @@ def test_shares_of_a_distribution_do_not_depend_on_how_much_was_asked() -> None:
 
 
 def test_an_interval_that_leaves_the_scale_ends_at_its_edge() -> None:
-    drawn = strip("x", Scale(0.5, 2.0, 0.0, 100.0, log=True), (0.1, 9.0), 1.0, [Line("same", "same", 1.0)])
+    scale, bounds = Scale(0.5, 2.0, 0.0, 100.0, log=True), [Line("same", "same", 1.0)]
+    drawn = strip("x", scale, (0.1, 1.0, 9.0), bounds)
     assert 'd="M0.00 10H100.00"' in drawn
     assert 'd="M50.00 10h.01"' in drawn
+    assert 'aria-label="x"' in drawn
+    bare = strip("x", scale, None, bounds)
+    assert bare.count("<path") == 1, "the bound goes on through a row that has no interval"
+    assert 'aria-hidden="true"' in bare
+
+
+@pytest.mark.parametrize("value", [0.7, 1.2, 2.3, 3.7, 4.1, 5.5, 6.4, 7.9, 9.2, 87, 430])
+def test_an_axis_ends_with_a_line_that_is_named(value: float) -> None:
+    top = rounded_up(value)
+    assert Scale(0.0, top, 0.0, 100.0).ticks(4)[-1] == pytest.approx(top)
+
+
+def test_where_nothing_failed_that_is_said_beside_the_flat_line() -> None:
+    assert "(none)" in curves("Failed requests", "per s", [Curve("a", "candidate", [(0, 0.0), (1, 0.0)])])
+    assert "(none)" not in curves("Failed requests", "per s", [Curve("a", "candidate", [(0, 0.0), (1, 2.0)])])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +129,13 @@ def test_numbers_have_the_digits_that_mean_something(value: float, text: str) ->
 
 
 def test_values_are_shown_with_units_and_what_is_missing_as_missing() -> None:
-    assert milliseconds(2.694) == "2.69 ms"
+    assert [milliseconds(each) for each in (2.694, 5.2, 41.0, 1234.5)] == [
+        "2.69 ms",
+        "5.20 ms",
+        "41.0 ms",
+        "1,234 ms",
+    ]
+    assert (binary_size(Recorded(60_712_550)), binary_size(Recorded(24 * 2**30))) == ("57.9 MiB", "24.0 GiB")
     assert seconds(119.0) == "119 s"
     assert seconds(125.0) == "2 min 5 s"
     assert "not recorded" in milliseconds(Recorded("x"))

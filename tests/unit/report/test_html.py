@@ -311,16 +311,70 @@ def test_without_a_baseline_it_says_why_and_shows_the_candidate_alone() -> None:
     document = first_run()
     text = section(document, "load-staging")
     assert "Not compared with production: nothing runs in production yet." in text
-    assert "3,287 requests in 20 s, 0 failed; the candidate alone, within absolute limits" in text
+    assert "the candidate alone for 20 s, held against absolute limits" in text
+    assert text.count("3,287 requests in 20 s, 0 failed") == 1
     assert "POST /api/owners/{id}/pets 179 0" in text
     assert len(re.findall('class="curve candidate"', page(document))) == 4
     assert re.findall('class="area (.+?)"', page(document)) == ["candidate"]
 
 
+def test_a_stages_name_leads_to_what_is_told_of_it() -> None:
+    made = page(passed_run())
+    assert re.findall('<span class="stage"><a href="(.+?)">(.+?)</a>', made) == [
+        ("#image", "build"),
+        ("#tests", "integration"),
+        ("#load-staging", "staging"),
+        ("#rollout-prod", "prod"),
+    ]
+    document = changed(passed_run(), 3, deployment=None)
+    assert '<span class="stage">prod</span>' in page(document)
+
+
+def test_a_ratio_however_large_is_within_its_drawing() -> None:
+    document = refused_run()
+    ratios = document["stages"][2]["facts"]["comparison"]["endpoints"][3]["ratios"]["p50"]
+    ratios |= {"point": 9.0, "low": 7.0, "high": 60.0}
+    label = "p50 of GET /api/vets: 9.00, interval 7.00 to 60.00"
+    (drawn,) = re.findall(f'<svg[^>]*aria-label="{label}".*?</svg>', page(document))
+    (dot,) = re.findall(r'class="dot" d="M([\d.]+) ', drawn)
+    (end,) = re.findall(r'class="whisker" d="M[\d.]+ 10H([\d.]+)"', drawn)
+    assert 50 < float(dot) < 90
+    assert float(end) == 100, "what is wide goes up to the edge"
+
+
+def test_what_is_undecided_says_how_many_requests_would_have_told() -> None:
+    document = refused_run()
+    ratios = document["stages"][2]["facts"]["comparison"]["endpoints"][0]["ratios"]
+    ratios["p95"] |= {"outcome": "undecided", "samples": 1234, "missing": 766, "reason": "so it is"}
+    assert "1,234 of about 2,000 requests a side" in section(document, "load-staging")
+    ratios["p95"]["missing"] = 0
+    assert "so it is" in section(document, "load-staging"), "nobody can tell how many"
+
+
+def test_a_run_of_minutes_is_told_in_minutes() -> None:
+    def ticks(document: dict[str, Any]) -> list[str]:
+        (scale,) = re.findall('<p class="scale".*?</p>', page(document))
+        return re.findall(">([^<>]+)</span>", scale)
+
+    document = passed_run()
+    assert ticks(document) == ["0 s", "20 s", "40 s"]
+    document["stages"][3]["finished"] = "2026-11-28T17:33:30+00:00"
+    assert ticks(document) == ["0 min", "1 min", "2 min", "3 min"]
+
+
+def test_of_errors_that_are_undecided_the_drawing_says_why() -> None:
+    document = refused_run()
+    errors = document["stages"][2]["facts"]["comparison"]["endpoints"][0]["errors"]
+    assert errors["outcome"] == "undecided"
+    assert errors["reason"] not in section(document, "load-staging")
+    errors["outcome"] = "refused"
+    assert errors["reason"] in section(document, "load-staging")
+
+
 def test_a_record_from_before_there_were_distributions_says_that_it_has_none() -> None:
     document = first_run()
     del document["stages"][2]["facts"]["load"]["distribution"]
-    assert "Latencies, share of requests: not recorded" in section(document, "load-staging")
+    assert "Latencies, share of requests not recorded" in section(document, "load-staging")
 
 
 def test_a_record_without_any_word_of_a_comparison_says_so() -> None:
@@ -332,23 +386,23 @@ def test_a_record_without_any_word_of_a_comparison_says_so() -> None:
 def test_the_generators_health_stands_above_its_bounds() -> None:
     document = passed_run()
     health = document["stages"][2]["facts"]["comparison"]["generator"]
-    assert "side by side 0.2 0.03 1 ✓ passed" in section(document, "load-staging")
+    assert "side by side 20 % 3 % 100 % ✓ passed" in section(document, "load-staging")
     health["cpu_share"] = 0.9
     text = section(document, "load-staging")
-    assert "side by side 0.9 0.03 1 ? undecided" in text
-    assert "production alone 0.2 0.03 1 ✓ passed" in text
-    assert "bounds at most 0.7 at most 0.25 at least 0.95" in text
+    assert "side by side 90 % 3 % 100 % ? undecided" in text
+    assert "production alone 20 % 3 % 100 % ✓ passed" in text
+    assert "bounds at most 70 % at most 25 % at least 95 %" in text
     health["cpu_share"] = 0.7
-    assert "side by side 0.7 0.03 1 ✓ passed" in section(document, "load-staging"), "the bound is within"
+    assert "side by side 70 % 3 % 100 % ✓ passed" in section(document, "load-staging"), "the bound is within"
     health["lag_share"] = None
-    assert "side by side 0.7 not recorded 1 not recorded" in section(document, "load-staging")
+    assert "side by side 70 % not recorded 100 % not recorded" in section(document, "load-staging")
     document["settings"]["generator"] = {}
     assert "bounds not recorded not recorded not recorded" in section(document, "load-staging")
 
 
 def test_the_generator_of_a_load_without_a_comparison_is_told_too() -> None:
     document = changed(passed_run(), 2, comparison=None)
-    assert "candidate alone 0.086 0.028 1 ✓ passed" in section(document, "load-staging")
+    assert "candidate alone 8.6 % 2.8 % 100 % ✓ passed" in section(document, "load-staging")
     document["stages"][2]["facts"]["load"]["generator"] = {}
     assert "The load generator's health: not recorded" in section(document, "load-staging")
 
@@ -540,7 +594,7 @@ def test_machine_and_settings_are_told() -> None:
     for part in (
         "Linux 6.18",
         "2 Intel Xeon",
-        "24576.0 MiB",
+        "24.0 GiB",
         "local in eu-central-1",
         "sha256:5e5e5e",
         "locust 2.47.0",
@@ -558,14 +612,16 @@ def test_the_summary_has_the_loads_figures_the_probe_and_the_report() -> None:
     whole = document["stages"][2]["facts"]["comparison"]["all"]
     ratio = whole["ratios"]["p95"]
     lines = markdown(document).splitlines()
-    measured = f"{whole['candidate']['p95_ms']:.1f} ms | {whole['baseline']['p95_ms']:.1f} ms"
+    measured = f"{whole['candidate']['p95_ms']:.2f} ms | {whole['baseline']['p95_ms']:.2f} ms"
     interval = f"{ratio['point']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})"
-    assert f"| all p95 | {measured} | {interval} | {ratio['outcome']} |" in lines
+    assert f"| all requests p95 | {measured} | {interval} | ✓ {ratio['outcome']} |" in lines
     assert any(line.startswith("| GET /api/vets p50 |") for line in lines)
     assert not any(line.startswith("| GET /api/owners p50 |") for line in lines)
     assert "staging: 0 of 51 requests failed during the rollout, longest gap 0.2 s" in lines
     assert lines[-1].endswith("report `/runs/1/report.html`")
     assert len(lines) < 30
+    prod = "prod: 0 of 51 requests failed during the rollout, longest gap 0.2 s (from 17:31:05 UTC on)"
+    assert prod in markdown(passed_run()).splitlines()
 
 
 def test_a_summary_of_a_load_that_was_not_compared_has_no_table_of_it() -> None:

@@ -139,6 +139,12 @@ def test_a_stage_without_a_verdict_is_an_error_and_never_a_success(outcome: str)
     assert ending.get("message")
 
 
+def test_a_stage_that_passed_says_what_it_found() -> None:
+    found = case(read(passed_run()), "prod", "prod")
+    assert [child.tag for child in found] == ["system-out"]
+    assert found.findtext("system-out") == "runs f5f94fab5b00 as petclinic-prod:2, healthy and verified"
+
+
 def test_an_endpoint_that_was_compared_ends_as_the_comparison_says() -> None:
     root = read(refused_run())
     ending = case(root, "staging", "GET /api/vets").find("failure")

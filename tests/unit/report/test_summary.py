@@ -24,7 +24,7 @@ BUILD = StageReport(
     NOON,
     NOON + timedelta(seconds=3),
     reused=True,
-    reasons=(Reason("same image"),),
+    reasons=(Reason("same <image>, a|b"),),
     evidence="sha256:1",
 )
 STAGING = StageReport(
@@ -33,7 +33,7 @@ STAGING = StageReport(
     Outcome.REFUSED,
     NOON,
     NOON + timedelta(seconds=21.5),
-    reasons=(Reason("p95 is 900 ms\nof GET /a|b", "make it faster"), Reason("rolled back")),
+    reasons=(Reason("p95 is 900 ms\nof GET /a|b <p>\n\nend", "make it `a*b`"), Reason("rolled back")),
     facts={"requests": 100},
     metrics={"p95_ms": 900.0},
     error_code=ExitCode.ROLLED_BACK,
@@ -65,7 +65,7 @@ def test_the_json_of_a_run_has_every_documented_field() -> None:
         "finished": "2026-01-01T12:00:21.500000+00:00",
         "seconds": 21.5,
         "reasons": [
-            {"text": "p95 is 900 ms\nof GET /a|b", "remedy": "make it faster"},
+            {"text": "p95 is 900 ms\nof GET /a|b <p>\n\nend", "remedy": "make it `a*b`"},
             {"text": "rolled back", "remedy": ""},
         ],
         "facts": {"requests": 100},
@@ -78,14 +78,25 @@ def test_the_json_of_a_run_has_every_documented_field() -> None:
 def test_a_run_without_an_image_is_described_too() -> None:
     found = document(image=None)
     assert (found["digest"], found["image"], found["outcome"], found["exit_code"]) == ("", "", "undecided", 4)
-    assert "`no image`" in markdown(found)
+    assert "\nno image\n" in markdown(found)
 
 
 def test_the_summary_is_a_table_that_what_a_stage_said_cannot_break() -> None:
     lines = markdown(document(BUILD, STAGING)).splitlines()
-    assert lines[0] == "### onedigest run: refused"
-    assert "| build | reused | 3.0 s | same image |" in lines
-    assert r"| staging | refused | 21.5 s | p95 is 900 ms of GET /a\|b<br>rolled back |" in lines
+    assert lines[0] == "### ✕ onedigest run: refused"
+    assert r"| build | ↺ reused | 3 s | same \<image>, a\|b |" in lines
+    assert "| staging | ✕ refused | 21.5 s |  |" in lines
+
+
+def test_the_summary_says_why_and_what_to_do_before_all_else() -> None:
+    text = markdown(document(BUILD, STAGING))
+    assert text.index("**staging** did not pass:") < text.index("| stage |")
+    assert (
+        "- p95 is 900 ms\n  <pre>\n  of GET /a|b &lt;p&gt;\n  \n  end\n  </pre>\n  <br>next: make it `a*b`"
+        in text
+    )
+    assert "- rolled back" in text
+    assert "did not pass" not in markdown(document(BUILD))
 
 
 def test_a_ci_step_gets_its_outputs_one_a_line() -> None:
