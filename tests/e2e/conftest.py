@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from pipeline.local.cloud import cloud_id
-from tests.iam.commands import recording, refused_in
+from tests.iam.commands import amiss_in, recording
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("app", "loadtests", "tests/integration")
@@ -142,14 +142,14 @@ def copy_of_this(target: Path) -> Copy:
 def opened(target: Path) -> Iterator[Copy]:
     """A copy with a local cloud of its own, which goes with it.
 
-    Nothing that its commands ask of AWS goes beyond the printed policies.
+    AWS would refuse nothing that its commands ask: not by the printed policies, nor for a parameter.
     """
     copy = copy_of_this(target)
     try:
         yield copy
     finally:
         copy.pipeline("local", "reset", "--yes")
-    assert refused_in(target) == {}
+    assert amiss_in(target) == {}
 
 
 def put_back(project: Copy) -> None:

@@ -7,7 +7,7 @@ import docker
 import requests
 
 from tests.e2e.conftest import Copy, Done
-from tests.iam.commands import asked_in, refused_in
+from tests.iam.commands import amiss_in, asked_in
 
 STAGES = ["build", "integration", "staging", "prod"]
 
@@ -58,7 +58,7 @@ def test_report_prints_the_path_and_makes_a_missing_one_anew(project: Copy, rele
 def test_what_the_run_asked_of_aws_is_on_record_and_was_allowed(project: Copy, released: Done) -> None:
     assert released.code == 0
     assert asked_in(project.root) >= {"dynamodb:PutItem", "ecs:RegisterTaskDefinition", "ecs:UpdateService"}
-    assert refused_in(project.root) == {}
+    assert amiss_in(project.root) == {}
 
 
 def test_the_first_lines_say_which_cloud_it_is(released: Done) -> None:

@@ -14,6 +14,7 @@ from pipeline.locations import places_of
 from pipeline.stacks import policies
 from tests.iam.calls import read
 from tests.iam.judging import Policies, of_command, refused
+from tests.iam.parameters import faults
 from tests.iam.recorder.sitecustomize import FILE
 
 _RECORDER = str(Path(__file__).parent / "recorder")
@@ -30,16 +31,18 @@ def recording(root: Path, command: Sequence[str]) -> Mapping[str, str]:
     return {"PYTHONPATH": path, FILE: str(folder / f"{number}.calls")}
 
 
-def refused_in(root: Path) -> dict[str, list[str]]:
-    """By command, what IAM would have refused to those that were begun with `recording`."""
-    found: dict[str, list[str]] = {}
+def amiss_in(root: Path) -> dict[str, set[str]]:
+    """By command, what AWS would have refused of what those asked that were begun with `recording`, and why."""
+    found: dict[str, set[str]] = {}
     for path in sorted(_folder(root).glob("*.json")):
         told = json.loads(path.read_text("utf-8"))
-        if told["printed"] is not None:
-            calls = read(path.with_suffix(".calls"))
-            judged_by = of_command(told["printed"], told["command"])
-            found.setdefault(" ".join(told["command"]), []).extend(refused(calls, told["printed"], judged_by))
-    return {command: asked for command, asked in found.items() if asked}
+        calls = read(path.with_suffix(".calls"))
+        amiss = {f"{call.name}: {fault}" for call in calls for fault in faults(call)}
+        if printed := told["printed"]:
+            amiss.update(refused(calls, printed, of_command(printed, told["command"])))
+        if amiss:
+            found.setdefault(" ".join(told["command"]), set()).update(amiss)
+    return found
 
 
 def asked_in(root: Path) -> set[str]:

@@ -20,6 +20,7 @@ from tests.bare_emulator import bare_emulator
 from tests.foundations import SHOP, Grounds, counted, in_parallel, killed_at
 from tests.iam.calls import read
 from tests.iam.judging import refused
+from tests.iam.parameters import faults
 from tests.iam.recorder.sitecustomize import recorded
 
 NOWHERE = "127.0.0.1:1/nothing:1"
@@ -49,7 +50,7 @@ def calls(grounds: Grounds, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_an_empty_account_gets_everything_and_gives_it_all_back(grounds: Grounds, calls: Path) -> None:
-    """And nothing is asked of AWS that the printed policy does not allow."""
+    """And nothing is asked of AWS that the printed policy does not allow, or with what AWS does not take."""
     plan = grounds.plan("staging", "prod")
     assert [step.plan.new for step in plan.steps] == [True] * 4
     assert left(grounds.there("staging", "prod")) == (), "a plan makes nothing"
@@ -74,6 +75,7 @@ def test_an_empty_account_gets_everything_and_gives_it_all_back(grounds: Grounds
     assert {"ExecuteChangeSet", "DeleteTable", "DeleteTaskDefinitions"} <= {call.operation for call in made}
     printed = policies(grounds.settings, [("staging", grounds.region), ("prod", grounds.region)])
     assert refused(made, printed, []) == []
+    assert [fault for call in made for fault in faults(call)] == []
 
 
 def test_the_second_time_nothing_is_done(grounds: Grounds) -> None:
