@@ -20,7 +20,7 @@ from pipeline.config_load import LoadSettings
 from pipeline.config_reach import AccountSettings, RegionSettings, RegistryHost
 from pipeline.config_services import BeforeSettings, ReleasedService, SmokeSettings, mistake_among
 from pipeline.config_setup import PrincipalArn, ScalingSettings, SetupSettings
-from pipeline.config_values import AS_WRITTEN, BaselineSettings, Seconds
+from pipeline.config_values import AS_WRITTEN, LONGEST_NAME, BaselineSettings, Seconds, aws_takes
 from pipeline.errors import ConfigurationError
 from pipeline.model.freeze import FreezeWindow, parse_window
 from pipeline.model.limits import Limit
@@ -32,7 +32,7 @@ FILE = "pipeline.toml"
 NAME = r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$"
 
 Name = Annotated[str, Field(pattern=NAME)]
-AppName = Annotated[str, Field(pattern=NAME, max_length=20)]
+AppName = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME), AfterValidator(aws_takes)]
 UrlPath = Annotated[str, Field(pattern=r"^/")]
 ContainerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field
 
-from pipeline.config_values import AS_WRITTEN, BaselineSettings
+from pipeline.config_values import AS_WRITTEN, LONGEST_NAME, BaselineSettings
 from pipeline.model.calls import named_in
 
 _AnyApp = TypeVar("_AnyApp", bound=BaseModel)
@@ -80,10 +80,6 @@ class ReleasedService(BaseModel):
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
 
-_LONGEST = 20
-"""As many characters a service's name may have with the app's: with the environment's a load balancer's has 32."""
-
-
 def mistake_among(settings: Any) -> str:
     """What keeps the services of `settings` (all of pipeline.toml) from being one release, in words; empty: nothing."""
     services, front = settings.services, settings.integration.front
@@ -99,8 +95,9 @@ def mistake_among(settings: Any) -> str:
             return f"services.{name}: this name is taken in the integration stage"
         if name in settings.integration.services:
             return f"services.{name}: a dependency in integration.services has this name"
-        if len(called := f"{settings.app.name}-{name}") > _LONGEST:
-            return f"services.{name}: {called} is longer than {_LONGEST} characters: shorten app.name or the service's"
+        if len(called := f"{settings.app.name}-{name}") > LONGEST_NAME:
+            longer = f"{called} is longer than {LONGEST_NAME} characters"
+            return f"services.{name}: {longer}: shorten app.name or the service's"
     return _not_for_several(settings)
 
 

@@ -19,6 +19,7 @@ from pipeline.adapters.template_file import parsed
 from pipeline.config import Settings
 from pipeline.locations import Location, Share
 from pipeline.model.stack_plan import ResourceChange, StackPlan, losses, rests
+from pipeline.model.task_size import not_on_fargate
 from pipeline.model.template import resources_made
 from pipeline.model.verdict import Reason
 from pipeline.ports import Clock, Say
@@ -122,7 +123,8 @@ class Provisioning:
         ours = [name for name in environments if not is_adopted(self._settings, name)]
         notes = [_adopted(self._settings, name) for name in environments if name not in ours]
         specs, reasons = self._wanted(ours, notes)
-        reasons += [reason for name in ours for reason in _certificate_elsewhere(self._settings, name)]
+        for name in ours:
+            reasons += (*_certificate_elsewhere(self._settings, name), *_no_such_task(self._settings, name))
         steps = [self._surplus(name) for environment in ours for name in self._no_longer(environment)]
         for spec in specs:
             step, refused = self._looked_at(spec, notes)
@@ -306,6 +308,22 @@ def _certificate_elsewhere(settings: Settings, name: str) -> list[Reason]:
             f'ask ACM for one in {region}: environments.prod.certificates = {{ "{region}" = "arn:…" }}'
             if name == "prod"
             else f"ask ACM for one in {region} and name it in environments.{name}.setup.certificate",
+        )
+    ]
+
+
+def _no_such_task(settings: Settings, name: str) -> list[Reason]:
+    """Fargate has tasks of some sizes alone."""
+    own = settings.environments[name]
+    on_fargate = settings.cloud.provider == "aws" and own.setup.capacity == "fargate"
+    why = not_on_fargate(own.cpu, own.memory) if on_fargate else ""
+    if not why:
+        return []
+    return [
+        Reason(
+            f"Fargate runs no task of {name}'s size: {why}",
+            f"mend environments.{name}.cpu and environments.{name}.memory, "
+            f'or set environments.{name}.setup.capacity = "ec2"',
         )
     ]
 

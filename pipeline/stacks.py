@@ -79,10 +79,10 @@ def scope(location: Location, environment: str = "") -> Scope:
 
 def grounds(settings: Settings, environment: str) -> Grounds:
     """An environment, as IAM policies name it."""
-    asks = _production(settings) if is_compared(settings, environment) else None
-    return Grounds(
-        environment, cluster_name(settings, environment), service_name(settings, environment), asks
-    )
+    found = Grounds(environment, cluster_name(settings, environment), service_name(settings, environment))
+    if not is_compared(settings, environment):
+        return found
+    return replace(found, asks=_production(settings), beside=baseline_service_name(settings))
 
 
 def is_compared(settings: Settings, environment: str) -> bool:
@@ -288,6 +288,7 @@ def _environment_parameters(settings: Settings, environment: str) -> dict[str, s
         "AlarmLatency": f"{own.alarm_latency:g}",
         "TrustedArns": ",".join(settings.cloud.trusted),
         "BaselinePort": str(BASELINE_PORT if compared else 0),
+        "BaselineService": baseline_service_name(settings) if compared else "",
         "ProductionCluster": cluster,
         "ProductionService": service,
         "DatabaseSecret": _yes(has_database(settings, environment)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -165,9 +165,13 @@ class ChangeSets:
     def broken(self, name: str, stack: Mapping[str, Any]) -> PipelineError:
         """The error for a stack that is not as it should be, with what failed first and what helps."""
         status = str(stack.get("StackStatus", "gone"))
-        events = self._client.describe_stack_events(StackName=name)["StackEvents"] if stack else []
-        why = first_failure(events) or stack.get("StackStatusReason", "")
+        why = (first_failure(self._events(name)) if stack else "") or stack.get("StackStatusReason", "")
         return StuckError(f"stack {name} is {status}: {why}", hint=way_out(name, status))
+
+    def _events(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """The newest first; a page has a hundred, and a rollback makes more than that."""
+        for page in self._client.get_paginator("describe_stack_events").paginate(StackName=name):
+            yield from page["StackEvents"]
 
     def wait(self, until: Callable[[], T | None], late: str) -> T:
         """What `until` gives; asked often at first, then every few seconds. Raises UnavailableError with `late`."""
@@ -213,8 +217,11 @@ def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def first_failure(events: Sequence[Mapping[str, Any]]) -> str:
-    """What failed first, out of stack events as the API lists them (newest first), of the last operation alone."""
+def first_failure(events: Iterable[Mapping[str, Any]]) -> str:
+    """What failed first, out of stack events as the API lists them (newest first), of the last operation alone.
+
+    Events before that operation are not asked for.
+    """
     last: list[Mapping[str, Any]] = []
     for event in events:
         last.append(event)

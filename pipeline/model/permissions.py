@@ -54,13 +54,15 @@ class Scope:
 class Grounds:
     """An environment in a scope: its name, cluster and service.
 
-    `asks` is the environment whose service it is compared with, by cluster and service; None where there is none.
+    `asks` is the environment whose service it is compared with, by cluster and service, and `beside` the service in
+    its own cluster that runs what that one runs; None and empty where there is none.
     """
 
     name: str
     cluster: str
     service: str
     asks: tuple[str, str] | None = None
+    beside: str = ""
 
 
 def ci_policy(scope: Scope) -> Policy:
@@ -150,8 +152,7 @@ def _rollout(scope: Scope, grounds: Grounds) -> list[Statement]:
 
 
 def _services_of(grounds: Grounds) -> list[str]:
-    """The service, and the one beside it that staging is compared with."""
-    return [f"{grounds.cluster}/{name}" for name in (grounds.service, f"{grounds.service}-baseline")]
+    return [f"{grounds.cluster}/{name}" for name in (grounds.service, grounds.beside) if name]
 
 
 def _families(scope: Scope, grounds: Grounds) -> list[str]:

@@ -25,6 +25,7 @@ from pipeline.model.diagnosis import failure_of
 from tests.chaos.fault_proxy import FaultProxy
 from tests.chaos.screen import Screen
 from tests.e2e.conftest import ANY_ORDER, Copy, Done
+from tests.iam.commands import amiss_in
 
 APP = "mayhem"
 ENDS = ("stoppingAt", "executionStoppedAt", "stoppedAt")
@@ -365,7 +366,10 @@ def foreign_program() -> bytes:
 
 @contextmanager
 def opened_project(folder: Path) -> Iterator[Copy]:
-    """The project in `folder`; afterwards its cloud and the images that were built for it are gone."""
+    """The project in `folder`; afterwards its cloud and the images that were built for it are gone.
+
+    AWS would refuse nothing that its commands ask: not by the printed policies, nor for a parameter.
+    """
     copy = make_project(folder)
     try:
         yield copy
@@ -374,6 +378,7 @@ def opened_project(folder: Path) -> Iterator[Copy]:
         registry = json.loads(ports.read_text()).get("registry", 0) if ports.is_file() else 0
         copy.pipeline("local", "reset", "--yes")
         remove_images(f"localhost:{registry}/{APP}")
+    assert amiss_in(folder) == {}
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import pytest
 import requests
 
 from pipeline.local.cloud import cloud_id
+from tests.iam.commands import amiss_in, recording
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("app", "loadtests", "tests/integration")
@@ -75,6 +76,7 @@ class Copy:
             if not name.startswith(("AWS_", "GITHUB_", "ONEDIGEST_")) and name != "CI"
         }
         environment["XDG_CONFIG_HOME"] = str(self.root / ".pipeline" / "config")
+        environment |= recording(self.root, arguments)
         return subprocess.Popen(
             [sys.executable, "-m", "pipeline", "-C", str(self.root), *arguments],
             cwd=ROOT,
@@ -138,12 +140,16 @@ def copy_of_this(target: Path) -> Copy:
 
 @contextmanager
 def opened(target: Path) -> Iterator[Copy]:
-    """A copy with a local cloud of its own, which goes with it."""
+    """A copy with a local cloud of its own, which goes with it.
+
+    AWS would refuse nothing that its commands ask: not by the printed policies, nor for a parameter.
+    """
     copy = copy_of_this(target)
     try:
         yield copy
     finally:
         copy.pipeline("local", "reset", "--yes")
+    assert amiss_in(target) == {}
 
 
 def put_back(project: Copy) -> None:

@@ -7,6 +7,7 @@ import docker
 import requests
 
 from tests.e2e.conftest import Copy, Done
+from tests.iam.commands import amiss_in, asked_in
 
 STAGES = ["build", "integration", "staging", "prod"]
 
@@ -52,6 +53,12 @@ def test_report_prints_the_path_and_makes_a_missing_one_anew(project: Copy, rele
     found = project.pipeline("report", released.answer["run_id"])
     assert (found.code, found.out.strip()) == (0, str(report))
     assert report.read_bytes() == before
+
+
+def test_what_the_run_asked_of_aws_is_on_record_and_was_allowed(project: Copy, released: Done) -> None:
+    assert released.code == 0
+    assert asked_in(project.root) >= {"dynamodb:PutItem", "ecs:RegisterTaskDefinition", "ecs:UpdateService"}
+    assert amiss_in(project.root) == {}
 
 
 def test_the_first_lines_say_which_cloud_it_is(released: Done) -> None:

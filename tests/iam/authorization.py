@@ -57,9 +57,16 @@ def _fits(form: str, arn: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def handlers(resource_type: str) -> Mapping[str, frozenset[str]]:
-    """The actions that CloudFormation takes for each step with a resource of this type."""
+def schema(resource_type: str) -> Mapping[str, Any]:
+    """The schema of a type of resource."""
     schemas = _DATA / "schemas"
     providers = json.loads((schemas / "providers" / "us-east-1.json").read_text("utf-8"))
-    schema = json.loads((schemas / "resources" / f"{providers[resource_type]}.json").read_text("utf-8"))
-    return {step: frozenset(schema["handlers"].get(step, {}).get("permissions", ())) for step in STEPS}
+    path = schemas / "resources" / f"{providers[resource_type]}.json"
+    found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def handlers(resource_type: str) -> Mapping[str, frozenset[str]]:
+    """The actions that CloudFormation takes for each step with a resource of this type."""
+    told = schema(resource_type)["handlers"]
+    return {step: frozenset(told.get(step, {}).get("permissions", ())) for step in STEPS}

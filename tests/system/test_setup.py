@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,13 @@ from pipeline.errors import BusyError, StuckError
 from pipeline.model.inventory import Presence, left
 from pipeline.model.stack_plan import Action, ResourceChange
 from pipeline.provisioning import Step
+from pipeline.stacks import policies
 from tests.bare_emulator import bare_emulator
 from tests.foundations import SHOP, Grounds, counted, in_parallel, killed_at
+from tests.iam.calls import read
+from tests.iam.judging import refused
+from tests.iam.parameters import faults
+from tests.iam.recorder.sitecustomize import recorded
 
 NOWHERE = "127.0.0.1:1/nothing:1"
 """An image that no registry has: its tasks never start, which does not matter to CloudFormation."""
@@ -36,7 +42,15 @@ def grounds(port: int) -> Iterator[Grounds]:
     assert left(found.clean_up("staging", "prod")) == ()
 
 
-def test_an_empty_account_gets_everything_and_gives_it_all_back(grounds: Grounds) -> None:
+@pytest.fixture
+def calls(grounds: Grounds, tmp_path: Path) -> Iterator[Path]:
+    """The file with every call of AWS that is made in the test."""
+    with recorded(str(tmp_path / "calls")):
+        yield tmp_path / "calls"
+
+
+def test_an_empty_account_gets_everything_and_gives_it_all_back(grounds: Grounds, calls: Path) -> None:
+    """And nothing is asked of AWS that the printed policy does not allow, or with what AWS does not take."""
     plan = grounds.plan("staging", "prod")
     assert [step.plan.new for step in plan.steps] == [True] * 4
     assert left(grounds.there("staging", "prod")) == (), "a plan makes nothing"
@@ -56,6 +70,12 @@ def test_an_empty_account_gets_everything_and_gives_it_all_back(grounds: Grounds
     assert left(after) == ()
     assert {one.presence for one in after} <= {Presence.GOING}
     assert grounds.gone == ["staging", "prod"]
+    made = read(calls)
+    assert {call.whose for call in made} == {"set-up"}
+    assert {"ExecuteChangeSet", "DeleteTable", "DeleteTaskDefinitions"} <= {call.operation for call in made}
+    printed = policies(grounds.settings, [("staging", grounds.region), ("prod", grounds.region)])
+    assert refused(made, printed, []) == []
+    assert [fault for call in made for fault in faults(call)] == []
 
 
 def test_the_second_time_nothing_is_done(grounds: Grounds) -> None:

@@ -200,3 +200,16 @@ def test_a_certificate_of_another_region_is_refused_before_anything_is_made(grou
 
     assert reason.text.startswith(f"the certificate {arn} of prod is not one of us-east-1")
     assert 'environments.prod.certificates = { "us-east-1" = ' in reason.remedy
+
+
+def test_a_task_that_fargate_does_not_run_is_refused_before_anything_is_made(grounds: Grounds) -> None:
+    grounds.text = SHOP.replace("[environments.prod]", "[environments.prod]\nmemory = 768")
+
+    (reason,) = grounds.plan("staging", "prod").reasons
+
+    assert reason.text == (
+        "Fargate runs no task of prod's size: with 256 CPU units it has tasks of 512, 1024, 2048 MiB, not of 768"
+    )
+    assert "environments.prod.memory" in reason.remedy
+    grounds.text = grounds.text.replace("768", '768\nsetup = { capacity = "ec2" }')
+    assert grounds.plan("staging", "prod").reasons == ()

@@ -68,6 +68,26 @@ def test_six_mistakes_are_six_lines_with_path_and_suggestion() -> None:
     assert "a limit needs max or min" in lines[4]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a" * 19, "string should have at most 18 characters"),
+        ("shop-", "string should match pattern"),
+        ("internal", "a load balancer's name must not begin with internal-"),
+        ("internal-web", "a load balancer's name must not begin with internal-"),
+    ],
+)
+def test_an_app_has_no_name_by_which_aws_takes_something_amiss(name: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.parse(SMALL.replace('"shop"', f'"{name}"'))
+    assert why.lower() in caught.value.message.lower()
+
+
+@pytest.mark.parametrize("name", ["a" * 18, "shop--web-2", "internals"])
+def test_an_app_may_have_any_other_name(name: str) -> None:
+    assert config.parse(SMALL.replace('"shop"', f'"{name}"')).app.name == name
+
+
 def test_an_unknown_key_that_resembles_none_lists_the_keys_that_are() -> None:
     with pytest.raises(
         ConfigurationError, match=r"cloud.zzzzzzzz: no such key \(keys here: provider, region"

@@ -53,6 +53,20 @@ def test_an_environment_has_the_stacks_it_asks_for_in_the_order_in_which_they_st
     }
 
 
+def test_the_service_beside_staging_is_allowed_by_the_name_that_it_has_and_none_is_beside_production() -> (
+    None
+):
+    told = settings(staging='baseline = { service = "old", url = "https://old.example" }')
+    printed = policies(told, [("staging", "eu-central-1"), ("prod", "eu-central-1")])["promote"]
+    (stack, _) = stacks_of(Location.whole(told), "staging")
+    (alone,) = stacks_of(Location.whole(told), "prod")
+
+    assert "service/shop-staging/old" in str(printed["staging"])
+    assert stack.request.parameters["BaselineService"] == "old"
+    assert "baseline" not in str(printed)
+    assert alone.request.parameters["BaselineService"] == ""
+
+
 def test_the_local_cloud_has_no_autoscaling_and_says_so() -> None:
     told = settings("local", prod=SCALING)
 

@@ -150,6 +150,24 @@ def test_a_failed_update_names_the_first_resource_that_failed_and_not_those_canc
     assert "previous state is back" in caught.value.hint
 
 
+def test_what_failed_first_is_found_behind_a_rollback_of_many_pages(client: Any, api: Stubber) -> None:
+    """And nothing is asked about what was before the operation."""
+    api.add_response("describe_stacks", stack("CREATE_COMPLETE"))
+    propose(api, "UPDATE", "CREATE_COMPLETE")
+    api.add_response("execute_change_set", {}, {"ChangeSetName": CHANGE_SET, "ClientRequestToken": ANY})
+    api.add_response("describe_stacks", stack("UPDATE_ROLLBACK_COMPLETE"))
+    rollback = [event("Listener", "DELETE_COMPLETE", "")] * 100
+    began = {**event("shop-prod", "UPDATE_IN_PROGRESS", ""), "PhysicalResourceId": "id", "StackId": "id"}
+    told = {"StackEvents": [event("Service", "UPDATE_FAILED", "role cannot be assumed"), began]}
+    api.add_response("describe_stack_events", {"StackEvents": rollback, "NextToken": "2"})
+    api.add_response(
+        "describe_stack_events", {**told, "NextToken": "3"}, {"StackName": "shop-prod", "NextToken": "2"}
+    )
+
+    with pytest.raises(StuckError, match="role cannot be assumed"):
+        Stacks(client, FakeClock()).ensure(REQUEST)
+
+
 def test_what_was_never_whole_and_is_not_ours_is_left_to_its_owner(client: Any, api: Stubber) -> None:
     api.add_response("describe_stacks", stack("ROLLBACK_COMPLETE"))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +20,13 @@ from tests.iam.authorization import Action, actions, handlers, takes
 from tests.iam.evaluator import Asked, action_matches, allowed, listed
 
 SCOPE = Scope("shop", "eu-west-1", "shop-images", "shop-table", "shop-key")
-COMPARED = Grounds("staging", "shop-cluster", "shop", ("live-cluster", "live"))
+COMPARED = Grounds("staging", "shop-cluster", "shop", ("live-cluster", "live"), "shop-beside")
 PROD = Grounds("prod", "shop-prod", "shop")
 SETUP = setup_policy(SCOPE, [COMPARED, PROD])
 PRINTED = {"ci": ci_policy(SCOPE), "promote": promotion_policy(SCOPE, COMPARED), "setup": SETUP}
+HOW_TO = (Path(__file__).parents[3] / "docs" / "how-to" / "adopt-existing-service.md").read_text("utf-8")
+ADOPTED = json.loads(HOW_TO.partition("## 6. Permissions")[2].partition("```json")[2].partition("```")[0])
+"""What the documentation gives to who rolls out to a service that something else made."""
 ANYWHERE = {
     "cloudformation:describestacks": "the inventory asks without a name, for what no stack of ours would tell",
     "cloudwatch:describealarms": "alarms of a rollout are named in pipeline.toml, and may be anybody's",
@@ -46,7 +50,7 @@ def every_action(statement: Any) -> Iterator[tuple[str, Action]]:
 def statements() -> list[Any]:
     return [
         pytest.param(one, id=f"{name}-{one['Sid']}")
-        for name, policy in PRINTED.items()
+        for name, policy in {**PRINTED, "adopted": ADOPTED}.items()
         for one in policy["Statement"]
     ]
 
@@ -109,6 +113,17 @@ def test_a_condition_is_on_what_the_action_has(statement: Any) -> None:
     acting = {action.name for _, action in every_action(statement)}
 
     assert {key for key in keys if not key.startswith("aws:") and not acting <= KEYS[key]} == set()
+
+
+def test_who_rolls_out_to_an_adopted_service_may_do_what_a_promotion_does() -> None:
+    """But for the address, which pipeline.toml tells there, and the key, of which the text below it speaks."""
+    printed, told = (
+        {action.name for one in policy["Statement"] for _, action in every_action(one)}
+        for policy in (PRINTED["promote"], ADOPTED)
+    )
+
+    assert printed ^ told == {"cloudformation:describestacks", "kms:getpublickey", "kms:sign"}
+    assert all(f"`{name}`" in HOW_TO for name in ("kms:GetPublicKey", "kms:Sign"))
 
 
 def _statement(sid: str) -> Any:

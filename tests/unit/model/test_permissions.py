@@ -15,12 +15,13 @@ from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_poli
 SCOPE = Scope("shop", "eu-west-1", "shop-images", "shop-table", "shop-key")
 AWAY = replace(SCOPE, home="eu-central-1", images="us-east-1")
 GROUNDS = Grounds("prod", "shop-cluster", "shop-service")
-COMPARED = Grounds("prod", "shop-cluster", "shop-service", ("live-cluster", "live-service"))
+COMPARED = Grounds("prod", "shop-cluster", "shop-service", ("live-cluster", "live-service"), "shop-beside")
 VALUES = {
     "App": "shop",
     "Environment": "prod",
     "ClusterName": "shop-cluster",
     "ServiceName": "shop-service",
+    "BaselineService": "shop-beside",
     "ProductionCluster": "live-cluster",
     "ProductionService": "live-service",
     "RepositoryName": "shop-images",
@@ -51,9 +52,20 @@ def filled(node: Any) -> Any:
 def role(name: str, logical: str, *, compared: bool = False) -> Any:
     properties = parsed(template(name))["Resources"][logical]["Properties"]
     policy = properties["Policies"][0]["PolicyDocument"]
-    listed = policy["Statement"]
-    told = [one["Fn::If"][1] if "Fn::If" in one else one for one in listed if compared or "Fn::If" not in one]
-    return filled({**policy, "Statement": told})
+    return filled(chosen(policy, compared=compared))
+
+
+def chosen(node: Any, *, compared: bool) -> Any:
+    """Without what is there where a candidate is compared with production, or with it."""
+    if isinstance(node, list):
+        kept = [one for one in node if compared or not (isinstance(one, dict) and "Fn::If" in one)]
+        return [chosen(one, compared=compared) for one in kept]
+    if isinstance(node, dict):
+        if "Fn::If" in node:
+            assert node["Fn::If"][0] == "Compared"
+            return chosen(node["Fn::If"][1], compared=compared)
+        return {key: chosen(value, compared=compared) for key, value in node.items()}
+    return node
 
 
 def normal(policy: Any) -> Any:
