@@ -10,7 +10,7 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.beside import Beside
-from pipeline.errors import ConfigurationError, PipelineError
+from pipeline.errors import ConfigurationError, DeniedError, PipelineError
 from pipeline.model.baseline import WITHOUT, shared, shown, sizes
 from pipeline.model.check import Check, State
 from pipeline.model.digest import ImageRef
@@ -100,6 +100,8 @@ class BaselineService:
         """Its service as it stands. Raises ConfigurationError when there is none, with the way to have one."""
         try:
             return self.service.describe()
+        except DeniedError:
+            raise
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"there is no baseline service: {error.message}", hint=self._way_to_have_one
@@ -148,7 +150,7 @@ class BaselineService:
         if left is None:
             return Check("baseline", State.SKIP, self.unused)
         by_hand = aws_command("update-service", self.service.describe(), "--desired-count", "0")
-        text = f"{left.text}, left by a killed run, and {self.unused}: no other will take it over"
+        text = f"{left.text}, left by a killed run, and {self.unused}"
         return Check("baseline", State.NG, text, f"end it: {by_hand}")
 
     def _checks(self) -> Iterator[Check]:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import config
 from pipeline.baseline import BaselineService
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, DeniedError
 from pipeline.model.check import State
 from pipeline.places import Place
 from pipeline.reach import Site
@@ -89,6 +89,21 @@ def test_a_service_that_is_not_there_is_told_with_the_way_to_have_one() -> None:
         with pytest.raises(ConfigurationError, match="there is no baseline service") as caught:
             beside(told, service, Nowhere()).described()
         assert f"{key}.baseline.service" in caught.value.hint
+
+
+def test_a_service_that_may_not_be_seen_is_not_said_to_be_missing() -> None:
+    with pytest.raises(DeniedError, match="because") as caught:
+        beside(ecs=Ecs("AccessDeniedException")).described()
+    assert "allow this action" in caught.value.hint
+
+
+def test_what_still_stands_beside_a_service_that_is_not_compared_is_told_with_its_end() -> None:
+    (check,) = beside(SEVERAL, "api", Ecs(desired=1), unused="the load does not reach it").checks()
+    assert (check.state, check.text) == (
+        State.NG,
+        "1 task of nothing yet beside staging, left by a killed run, and the load does not reach it",
+    )
+    assert "--desired-count 0" in check.fix
 
 
 def test_one_that_is_stagings_own_service_is_found_before_a_run() -> None:
