@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pipeline.errors import ConfigurationError, UndecidedError
 from pipeline.model.baseline import WITHOUT, Baseline, LoadPath, compared_with, production_runs
 from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.service import short
 from pipeline.places import Place
 from pipeline.ports import Candidate
 from pipeline.records import Records
@@ -34,6 +35,7 @@ class Production:
         """
         digest = self._release()
         if digest is None:
+            self._require_new()
             return Baseline(why="nothing runs in production yet"), ()
         if digest == candidate.ref.digest:
             return Baseline(why="production runs this very digest"), ()
@@ -80,6 +82,16 @@ class Production:
             raise self._several(found)
         (release,) = releases
         return release
+
+    def _require_new(self) -> None:
+        """Raises UndecidedError where production only stands at zero: what ran is what users would compare with."""
+        for place in self.places:
+            if found := place.last_good():
+                raise UndecidedError(
+                    f"production is scaled to zero, although {short(found.task_definition)} is on record as running in "
+                    f"{place.site.key}",
+                    hint=f"scale it up, then run the stage again; {WITHOUT}",
+                )
 
     def _right(self, place: Place, digest: Digest | None, releases: set[Digest]) -> bool:
         """Whether a place runs what it should when production runs one of the releases."""
