@@ -79,7 +79,7 @@ class Production:
             return None
         whole = all(self._right(place, found[place.site.key], releases) for place in self.places)
         if len(releases) > 1 or not whole:
-            raise self._several(found)
+            raise self._of_no_release(found) or self._several(found)
         (release,) = releases
         return release
 
@@ -99,6 +99,20 @@ class Production:
         if not service:
             return digest is not None
         return all((service in self.records.shares(release)) == (digest is not None) for release in releases)
+
+    def _of_no_release(self, found: Mapping[str, Digest | None]) -> UndecidedError | None:
+        """What to raise where a service runs an image by itself; None: each runs one of a release."""
+        told = [
+            f"{digest} in {place.site.key}"
+            for place in self.places
+            if place.site.service and (digest := found[place.site.key]) and not self.records.shares(digest)
+        ]
+        if not told:
+            return None
+        return UndecidedError(
+            f"production runs images of no release that is known: {', '.join(told)}",
+            hint=f"promote a release that was built by this pipeline; {WITHOUT}",
+        )
 
     def _several(self, found: Mapping[str, Digest | None]) -> UndecidedError:
         told = ", ".join(f"{digest or 'nothing'} in {key}" for key, digest in found.items())

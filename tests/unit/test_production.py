@@ -165,21 +165,29 @@ def test_production_that_only_stands_at_zero_is_no_production_that_runs_nothing_
         services(OLD, None),
         services(None, OLD),
         services(OLD, OLD, OLD),
-        services(STRANGE, STRANGE, STRANGE),
-        services(STRANGE, None),
     ],
     ids=[
         "two releases",
         "a service at zero",
         "the front at zero",
         "a service that the release does not have",
-        "what is no release",
-        "what is no release, in one service",
     ],
 )
 def test_services_that_do_not_all_run_one_release_decide_nothing(runs: list[Where]) -> None:
     with pytest.raises(UndecidedError, match=r"production's services differ: .* in web, .* in api"):
         Registry().production(runs).choose(candidate())
+
+
+@pytest.mark.parametrize(
+    "api", [STRANGE, OLD, None], ids=["everywhere", "in one service", "where nothing else runs"]
+)
+def test_an_image_of_no_release_decides_nothing_and_is_named(api: Digest | None) -> None:
+    with pytest.raises(
+        UndecidedError, match=f"runs images of no release that is known: {STRANGE} in web"
+    ) as caught:
+        Registry().production(services(STRANGE, api)).choose(candidate())
+    assert f"{OLD}" not in caught.value.message
+    assert "promote a release that was built by this pipeline" in caught.value.hint
 
 
 def test_a_release_that_the_registry_does_not_have_decides_nothing() -> None:
