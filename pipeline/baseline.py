@@ -10,8 +10,8 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.beside import Beside
-from pipeline.errors import ConfigurationError, PipelineError
-from pipeline.model.baseline import WITHOUT, shown, sizes
+from pipeline.errors import ConfigurationError, DeniedError, PipelineError
+from pipeline.model.baseline import WITHOUT, shared, shown, sizes
 from pipeline.model.check import Check, State
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
@@ -58,8 +58,14 @@ class BaselineService:
         return replace(self.staging.service, service=name, _definitions={})
 
     def url(self) -> str:
-        """The front that leads to it."""
-        return self.staging.cloud.url(BASELINE, self.staging.region, self.staging.site.service)
+        """The front that leads to it. Raises ConfigurationError where that is staging's: it leads to the candidate."""
+        found = self.staging.cloud.url(BASELINE, self.staging.region, self.staging.site.service)
+        if found.rstrip("/") == self.staging.url().rstrip("/"):
+            raise ConfigurationError(
+                f"{found} is staging's own address: the candidate would be compared with itself",
+                hint=f"name the baseline's in {self._key}.url",
+            )
+        return found
 
     def beside(self, others: frozenset[str]) -> Beside:
         """What has production's image run there, which calls those of the `others` that it names beside staging too."""
@@ -94,6 +100,8 @@ class BaselineService:
         """Its service as it stands. Raises ConfigurationError when there is none, with the way to have one."""
         try:
             return self.service.describe()
+        except DeniedError:
+            raise
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"there is no baseline service: {error.message}", hint=self._way_to_have_one
@@ -103,10 +111,16 @@ class BaselineService:
     def _way_to_have_one(self) -> str:
         if self.staging.settings.cloud.provider == "local":
             return f"`python -m pipeline local up` makes it; {WITHOUT}"
-        if service := self.staging.site.service:
-            return f"name one of yours in services.{service}.baseline.service; {WITHOUT}"
-        name = "or name one of yours in environments.staging.baseline.service"
-        return f"`python -m pipeline setup staging` makes it, {name}; {WITHOUT}"
+        name = f"name one of yours in {self._key}.service"
+        if self.staging.site.service:
+            return f"{name}; {WITHOUT}"
+        return f"`python -m pipeline setup staging` makes it, or {name}; {WITHOUT}"
+
+    @property
+    def _key(self) -> str:
+        """Where pipeline.toml tells of it."""
+        service = self.staging.site.service
+        return f"services.{service}.baseline" if service else "environments.staging.baseline"
 
     def left(self) -> Left | None:
         """What runs there now, None where nothing does. During a load that is as it should be.
@@ -136,7 +150,7 @@ class BaselineService:
         if left is None:
             return Check("baseline", State.SKIP, self.unused)
         by_hand = aws_command("update-service", self.service.describe(), "--desired-count", "0")
-        text = f"{left.text}, left by a killed run, and {self.unused}: no other will take it over"
+        text = f"{left.text}, left by a killed run, and {self.unused}"
         return Check("baseline", State.NG, text, f"end it: {by_hand}")
 
     def _checks(self) -> Iterator[Check]:
@@ -148,7 +162,10 @@ class BaselineService:
         except PipelineError as error:
             yield Check(name, State.NG, error.message, error.hint)
             return
-        if difference := _unlike(staging.raw, live.raw):
+        if together := shared(staging, live):
+            fix = "give the baseline a service and a target group of its own"
+            yield Check(name, State.NG, f"{together}: the candidate would be compared with itself", fix)
+        elif difference := _unlike(staging.raw, live.raw):
             yield Check(name, State.NG, difference, "make both services alike: they are compared")
         elif bool(live.target_group) != bool(staging.target_group):
             fix = "put it behind a target group and a listener of its own"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pipeline.errors import ConfigurationError, UndecidedError
 from pipeline.model.baseline import WITHOUT, Baseline, LoadPath, compared_with, production_runs
 from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.service import short
 from pipeline.places import Place
 from pipeline.ports import Candidate
 from pipeline.records import Records
@@ -34,6 +35,7 @@ class Production:
         """
         digest = self._release()
         if digest is None:
+            self._require_new()
             return Baseline(why="nothing runs in production yet"), ()
         if digest == candidate.ref.digest:
             return Baseline(why="production runs this very digest"), ()
@@ -77,9 +79,19 @@ class Production:
             return None
         whole = all(self._right(place, found[place.site.key], releases) for place in self.places)
         if len(releases) > 1 or not whole:
-            raise self._several(found)
+            raise self._of_no_release(found) or self._several(found)
         (release,) = releases
         return release
+
+    def _require_new(self) -> None:
+        """Raises UndecidedError where production only stands at zero: what ran is what users would compare with."""
+        for place in self.places:
+            if found := place.last_good():
+                raise UndecidedError(
+                    f"production is scaled to zero, although {short(found.task_definition)} is on record as running in "
+                    f"{place.site.key}",
+                    hint=f"scale it up, then run the stage again; {WITHOUT}",
+                )
 
     def _right(self, place: Place, digest: Digest | None, releases: set[Digest]) -> bool:
         """Whether a place runs what it should when production runs one of the releases."""
@@ -87,6 +99,20 @@ class Production:
         if not service:
             return digest is not None
         return all((service in self.records.shares(release)) == (digest is not None) for release in releases)
+
+    def _of_no_release(self, found: Mapping[str, Digest | None]) -> UndecidedError | None:
+        """What to raise where a service runs an image by itself; None: each runs one of a release."""
+        told = [
+            f"{digest} in {place.site.key}"
+            for place in self.places
+            if place.site.service and (digest := found[place.site.key]) and not self.records.shares(digest)
+        ]
+        if not told:
+            return None
+        return UndecidedError(
+            f"production runs images of no release that is known: {', '.join(told)}",
+            hint=f"promote a release that was built by this pipeline; {WITHOUT}",
+        )
 
     def _several(self, found: Mapping[str, Digest | None]) -> UndecidedError:
         told = ", ".join(f"{digest or 'nothing'} in {key}" for key, digest in found.items())

@@ -18,7 +18,7 @@ IGNORE = ("task_definition", "desired_count")
 
 def tell_check(terminal: Terminal, check: Check, name: str = "") -> None:
     """A check as a line, the fix of an NG below it."""
-    terminal.tell(f"{check.state.value:<5}{name or check.name:<24}{check.text}")
+    terminal.tell(f"{check.state.value:<5}{name or check.name:<23} {check.text}")
     if check.state is State.NG:
         terminal.tell(f"{'':<29}next: {check.fix}")
 

@@ -130,6 +130,15 @@ def production_runs(
     )
 
 
+def shared(ours: ServiceState, theirs: ServiceState) -> str:
+    """What staging's service and the baseline's have together that makes them no two sides; empty: nothing."""
+    if ours.arn == theirs.arn:
+        return f"{ours.arn} is staging's own service"
+    mine, others = ({one.target_group, one.alternate_target_group} - {""} for one in (ours, theirs))
+    groups = ", ".join(sorted(mine & others))
+    return f"both services are behind {groups}" if groups else ""
+
+
 def sizes(definition: Mapping[str, Any], container: str) -> Mapping[str, str]:
     """What of a task definition says how large a task and its container are; what it does not say is left out."""
     own: Mapping[str, Any] = next(

@@ -24,8 +24,10 @@ __all__ = ["CONTAINER", "REPOSITORY", "Behaviour", "FakeEcs", "definition_of", "
 class FakeEcs(Scheduler):
     """`pipeline.ports.Service` and `TargetHealth` and `HttpProbe` of one service behind one target group, or two."""
 
-    def __init__(self, clock: FakeClock, *, desired: int = 2, runs: ImageRef | None = None) -> None:
-        super().__init__(clock, desired if runs else 0)
+    def __init__(
+        self, clock: FakeClock, *, desired: int = 2, runs: ImageRef | None = None, name: str = "demo"
+    ) -> None:
+        super().__init__(clock, desired if runs else 0, name)
         self.tells_rollout_state = True
         self.lag, self.pending_for = 0.0, 0.0
         self.status = "ACTIVE"
@@ -197,7 +199,7 @@ class FakeEcs(Scheduler):
     def _state(self) -> ServiceState:
         deployments = tuple(self._with_counts(deployment) for deployment in self._deployments)
         running = sum(d.running for d in deployments)
-        arn, group = f"{ARN}:service/cluster/demo", f"{ARN}:tg"
+        arn, group = f"{ARN}:service/cluster/{self.name}", self.group
         balancer = {"targetGroupArn": group, "advancedConfiguration": self.advanced}
         raw = {
             "serviceArn": arn,

@@ -60,8 +60,9 @@ class _Task:
 class Scheduler:
     """What runs of one service, on the fake clock."""
 
-    def __init__(self, clock: FakeClock, desired: int) -> None:
+    def __init__(self, clock: FakeClock, desired: int, name: str) -> None:
         self.clock = clock
+        self.name, self.group = name, f"{ARN}:{name}-tg"
         self.desired = desired
         self.behaviours: dict[str, Behaviour] = {}
         self.breaker, self.rollback, self.rollback_fails = True, True, False
@@ -102,7 +103,7 @@ class Scheduler:
         name = f"ecs-svc/{self._next()}"
         state = DeploymentState(name, "PRIMARY", definition, "IN_PROGRESS", reason, 0, 0, 0)
         other = self.advanced.get("alternateTargetGroupArn", "") if self._shifts else ""
-        group = other if other and before and before.group != other else f"{ARN}:tg"
+        group = other if other and before and before.group != other else self.group
         self._deployments.insert(0, _Deployment(state, group=group))
         if record is None:
             self.told.begun(name, definition, self.configuration, self.current if before else "")

@@ -19,6 +19,7 @@ from pipeline.ports import Held, Service
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutOutcome, RolloutResult
 from tests.fakes.clock import FakeClock
 from tests.fakes.ecs import CONTAINER, Behaviour, FakeEcs, image
+from tests.fakes.ecs_deployments import ADVANCED
 from tests.fakes.lease import FakeLease
 from tests.fakes.load import RecordedProgress
 
@@ -37,7 +38,7 @@ class Pair:
     def __init__(self, *, desired: int = 2, left: ImageRef | None = None) -> None:
         self.clock = FakeClock()
         self.staging = FakeEcs(self.clock, runs=CANDIDATE, desired=desired)
-        self.baseline = FakeEcs(self.clock, runs=left, desired=1)
+        self.baseline = FakeEcs(self.clock, runs=left, desired=1, name="demo-baseline")
         self.progress = RecordedProgress()
         self.lease = FakeLease(self.clock)
         self.beside = Beside(
@@ -150,6 +151,30 @@ def test_sides_of_different_size_are_not_compared_and_both_sizes_are_told() -> N
         with pytest.raises(UndecidedError) as caught:
             pair.beside.await_healthy(PRODUCTION, held, pair.progress)
     assert "the candidate has 4 tasks of cpu 256, memory 512, the baseline 2 tasks of" in caught.value.message
+
+
+def test_stagings_own_service_is_no_other_side_even_where_both_run_the_same_image() -> None:
+    """As of several services the front, where only one behind it has changed."""
+    pair = Pair()
+    pair.beside = replace(pair.beside, service=pair.staging)
+    with pytest.raises(
+        ConfigurationError, match="service/cluster/demo is staging's own service: the candidate"
+    ):
+        pair.up(CANDIDATE)
+    assert pair.staging.updates == []
+
+
+@pytest.mark.parametrize("turns", [False, True], ids=["the one", "the one that takes turns with it"])
+def test_two_services_behind_one_target_group_are_no_two_sides(turns: bool) -> None:
+    pair = Pair()
+    if turns:
+        pair.staging.advanced = ADVANCED
+        pair.baseline.group = str(ADVANCED["alternateTargetGroupArn"])
+    else:
+        pair.baseline.group = pair.staging.group
+    with pytest.raises(ConfigurationError, match=f"both services are behind {pair.baseline.group}"):
+        pair.up()
+    assert pair.baseline.updates == []
 
 
 def test_nothing_is_begun_under_a_lease_that_was_lost() -> None:

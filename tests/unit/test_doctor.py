@@ -41,3 +41,15 @@ def test_it_ends_with_a_count_and_names_what_is_wrong(
     assert capsys.readouterr().out == line
     assert main(["--json", "doctor"]) == code
     assert len(json.loads(capsys.readouterr().out)["checks"]) == 4
+
+
+def test_a_name_longer_than_its_column_is_still_apart_from_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of one service of several are."""
+    found = Check("staging api circuit breaker", State.OK, "on")
+    monkeypatch.setattr(checks, "look", lambda _root: iter((found, FINE)))
+    main(["doctor"])
+    told = capsys.readouterr().err
+    assert "OK   staging api circuit breaker on\n" in told
+    assert f"OK   python{' ' * 18}3.11.7\n" in told

@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import ConfigurationError, UndecidedError
 from pipeline.model.baseline import LoadPath
 from pipeline.model.digest import Digest, ImageRef
-from pipeline.model.service import DeploymentState, ServiceState
+from pipeline.model.service import DeploymentState, Previous, ServiceState
 from pipeline.ports import Candidate, Source
 from pipeline.production import Production
 from pipeline.reach import Site
@@ -32,8 +32,8 @@ class Where:
     named: str
     runs: Digest | None
     recorded_there: Digest | None = OLD
+    last_good_there: str = ""
     trouble: Exception | None = None
-    asked: list[str] = field(default_factory=list)
 
     @property
     def site(self) -> Site:
@@ -55,6 +55,9 @@ class Where:
 
     def running(self) -> frozenset[Digest]:
         return frozenset({self.runs} if self.runs else ())
+
+    def last_good(self) -> Previous | None:
+        return Previous(self.last_good_there) if self.last_good_there else None
 
     def recorded(self) -> Digest | None:
         return self.recorded_there
@@ -145,6 +148,16 @@ def test_where_there_is_nothing_to_compare_with_nothing_is_required(
     assert (found.image, found.why, registry.required) == (None, why, [])
 
 
+def test_production_that_only_stands_at_zero_is_no_production_that_runs_nothing_yet() -> None:
+    stopped = services(None, None)
+    stopped[1].last_good_there = "arn:aws:ecs:eu-central-1:1:task-definition/shop-api:7"
+    with pytest.raises(
+        UndecidedError, match=r"production is scaled to zero, .* shop-api:7 .* running in api"
+    ) as e:
+        Registry().production(stopped).choose(candidate())
+    assert "scale it up" in e.value.hint
+
+
 @pytest.mark.parametrize(
     "runs",
     [
@@ -152,21 +165,29 @@ def test_where_there_is_nothing_to_compare_with_nothing_is_required(
         services(OLD, None),
         services(None, OLD),
         services(OLD, OLD, OLD),
-        services(STRANGE, STRANGE, STRANGE),
-        services(STRANGE, None),
     ],
     ids=[
         "two releases",
         "a service at zero",
         "the front at zero",
         "a service that the release does not have",
-        "what is no release",
-        "what is no release, in one service",
     ],
 )
 def test_services_that_do_not_all_run_one_release_decide_nothing(runs: list[Where]) -> None:
     with pytest.raises(UndecidedError, match=r"production's services differ: .* in web, .* in api"):
         Registry().production(runs).choose(candidate())
+
+
+@pytest.mark.parametrize(
+    "api", [STRANGE, OLD, None], ids=["everywhere", "in one service", "where nothing else runs"]
+)
+def test_an_image_of_no_release_decides_nothing_and_is_named(api: Digest | None) -> None:
+    with pytest.raises(
+        UndecidedError, match=f"runs images of no release that is known: {STRANGE} in web"
+    ) as caught:
+        Registry().production(services(STRANGE, api)).choose(candidate())
+    assert f"{OLD}" not in caught.value.message
+    assert "promote a release that was built by this pipeline" in caught.value.hint
 
 
 def test_a_release_that_the_registry_does_not_have_decides_nothing() -> None:

@@ -160,7 +160,7 @@ def test_the_second_rollout_goes_to_the_other_target_group_and_sends_no_configur
     scene.deploy()
     assert scene.deploy(OTHER).outcome is RolloutOutcome.SUCCEEDED
     assert scene.ecs.configurations[1] is None
-    assert {t.group for t in scene.ecs.states()} == {"arn:aws:ecs:eu-west-1:000000000000:tg"}
+    assert {t.group for t in scene.ecs.states()} == {scene.ecs.group}
 
 
 def test_a_strategy_that_nobody_declares_is_the_services_own() -> None:
