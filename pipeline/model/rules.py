@@ -122,9 +122,12 @@ def has_passed(requirement: Requirement, case: Case) -> Iterator[Reason]:
     if evidence is None or evidence.statement.result == "PASSED":
         return
     statement = evidence.statement
-    because = f": {statement.reasons[0].text}" if statement.reasons else ""
+    told = statement.reasons[0] if statement.reasons else Reason("")
+    because = f": {told.text}" if told.text else ""
     text = f"{statement.stage} of {case.subject.short} ended {statement.result}{because}"
-    yield Reason(text, _again(statement.stage, case))
+    # The same digest seldom ends otherwise: what was said then comes first.
+    mend = told.remedy or "mend what it found and build anew"
+    yield Reason(text, f"{mend}; to have the same digest judged again: {_again(statement.stage, case)}")
 
 
 def is_young_enough(requirement: Requirement, case: Case) -> Iterator[Reason]:

@@ -79,6 +79,24 @@ def test_a_record_that_is_not_passed_refuses_and_says_what_was_wrong(result: str
     assert "test_login: boom" in text
 
 
+@pytest.mark.parametrize(
+    ("reasons", "first"),
+    [
+        ((Reason("p95 is 2 s", "look at the log"),), "look at the log; "),
+        ((Reason("p95 is 2 s"),), "mend what it found and build anew; "),
+        ((), "mend what it found and build anew; "),
+    ],
+)
+def test_a_failure_is_to_be_mended_before_the_same_digest_is_judged_again(
+    reasons: tuple[Reason, ...], first: str
+) -> None:
+    found = evidence(statement("staging", result="FAILED", reasons=reasons))
+    judgement = judge(IMAGE, Collected((found,)), gate((Requirement("staging"),)), NOW)
+    remedy = judgement.verdict.reasons[0].remedy
+    assert remedy.startswith(first)
+    assert remedy.endswith(f"judged again: python -m pipeline stage staging {IMAGE}")
+
+
 def test_a_failure_without_reasons_refuses_too() -> None:
     assert verdict_of(evidence(statement(result="FAILED")))[0] is Outcome.REFUSED
 
