@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from pipeline.adapters.ecs import EcsService
 from pipeline.adapters.http_probe import FreshConnectionProbe
 from pipeline.beside import Beside
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError
-from pipeline.model.baseline import WITHOUT, shared, shown, sizes
+from pipeline.model.baseline import WITHOUT, require_comparable, shown, sizes
 from pipeline.model.check import Check, State
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
@@ -140,7 +140,7 @@ class BaselineService:
 
     def checks(self) -> Sequence[Check]:
         """What the comparison needs of its service, without changing anything."""
-        return (self._unused(),) if self.unused else tuple(self._checks())
+        return (self._unused() if self.unused else self._compared(),)
 
     def _unused(self) -> Check:
         try:
@@ -153,39 +153,17 @@ class BaselineService:
         text = f"{left.text}, left by a killed run, and {self.unused}"
         return Check("baseline", State.NG, text, f"end it: {by_hand}")
 
-    def _checks(self) -> Iterator[Check]:
-        name = "baseline"
+    def _compared(self) -> Check:
         try:
             live, staging = self.described(), self.staging.service.describe()
+            require_comparable(staging, live)
             url, left = self.url(), self.left()
             definition = self.staging.service.task_definition(staging.task_definition)
         except PipelineError as error:
-            yield Check(name, State.NG, error.message, error.hint)
-            return
-        if together := shared(staging, live):
-            fix = "give the baseline a service and a target group of its own"
-            yield Check(name, State.NG, f"{together}: the candidate would be compared with itself", fix)
-        elif difference := _unlike(staging.raw, live.raw):
-            yield Check(name, State.NG, difference, "make both services alike: they are compared")
-        elif bool(live.target_group) != bool(staging.target_group):
-            fix = "put it behind a target group and a listener of its own"
-            yield Check(name, State.NG, f"{self.service.service} has no target group, staging's has", fix)
-        elif left:
+            return Check("baseline", State.NG, error.message, error.hint)
+        if left:
             text = f"{left.text}: a staging run is under way, or was killed and the next one takes it over"
-            yield Check(name, State.SKIP, text)
-        else:
-            size = shown(sizes(definition, self.service.container))
-            yield Check(
-                name,
-                State.OK,
-                f"{self.service.service} at {url}, no task; it will have {size}, as the candidate",
-            )
-
-
-def _unlike(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str:
-    """How the two services' capacity differs, empty where it does not."""
-    for key in ("launchType", "capacityProviderStrategy"):
-        one, other = ours.get(key) or "none", theirs.get(key) or "none"
-        if one != other:
-            return f"{key} is {other} for the baseline, {one} for staging"
-    return ""
+            return Check("baseline", State.SKIP, text)
+        size = shown(sizes(definition, self.service.container))
+        text = f"{self.service.service} at {url}, no task; it will have {size}, as the candidate"
+        return Check("baseline", State.OK, text)

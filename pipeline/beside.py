@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError, StuckError, UndecidedError
 from pipeline.fencing import FencedService
-from pipeline.model.baseline import shared, shown, sizes
+from pipeline.model.baseline import require_comparable, shown, sizes
 from pipeline.model.deployment import RolloutOutcome
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
@@ -42,17 +42,12 @@ class Beside:
 
         Both sides are of one size by that, and have the same variables, secrets and roles. What an ended run left is
         taken over. Returns at once; `await_healthy` follows it. Raises ConfigurationError, before anything is changed,
-        when the two services are not apart.
+        when the two services are not apart, or not alike.
         """
         spec, image = self.spec(release), self.delivered(release, progress.note)
         fenced, patience = FencedService(self.service, held), self._patience(progress)
         live, candidate = patience.ask(self.service.describe), patience.ask(self.staging.describe)
-        if together := shared(candidate, live):
-            raise ConfigurationError(
-                f"{together}: the candidate would be compared with itself",
-                hint="give the baseline a service of its own, behind a target group of its own, and name it in "
-                "baseline.service",
-            )
+        require_comparable(candidate, live)
         count = candidate.desired or self.first
         current = patience.ask(lambda: self.service.task_definition(live.task_definition))
         told = patience.ask(lambda: self.staging.task_definition(candidate.task_definition))

@@ -90,15 +90,24 @@ def mistake_among(settings: Any) -> str:
         return f"services.{next(iter(services))}: a single service is said in [app] and [environments]"
     if front and front not in services:
         return f"integration.front: no service is called {front!r} ({', '.join(services)})"
-    for name in services:
-        if name in ("app", "before"):
-            return f"services.{name}: this name is taken in the integration stage"
-        if name in settings.integration.services:
-            return f"services.{name}: a dependency in integration.services has this name"
-        if len(called := f"{settings.app.name}-{name}") > LONGEST_NAME:
-            longer = f"{called} is longer than {LONGEST_NAME} characters"
-            return f"services.{name}: {longer}: shorten app.name or the service's"
-    return _not_for_several(settings)
+    return next(filter(None, (_strange_name(settings, name) for name in services)), "") or _not_for_several(
+        settings
+    )
+
+
+def _strange_name(settings: Any, name: str) -> str:
+    """Why no service can be called so, in words; empty: it can."""
+    if name in ("app", "before"):
+        return f"services.{name}: this name is taken in the integration stage"
+    if name in settings.integration.services:
+        return f"services.{name}: a dependency in integration.services has this name"
+    for other in settings.services:
+        if name in (f"{other}-baseline", f"baseline-{other}"):
+            return f"services.{name}: what stands beside {other} on staging has this name"
+    if len(called := f"{settings.app.name}-{name}") > LONGEST_NAME:
+        longer = f"{called} is longer than {LONGEST_NAME} characters"
+        return f"services.{name}: {longer}: shorten app.name or the service's"
+    return ""
 
 
 def _not_for_several(settings: Any) -> str:

@@ -77,11 +77,10 @@ class Production:
         releases = {digest for digest in found.values() if digest}
         if not releases:
             return None
-        whole = all(self._right(place, found[place.site.key], releases) for place in self.places)
-        if len(releases) > 1 or not whole:
-            raise self._of_no_release(found) or self._several(found)
-        (release,) = releases
-        return release
+        release = next(iter(releases))
+        if len(releases) == 1 and all(self._has_its_part(place, found, release) for place in self.places):
+            return release
+        raise self._of_no_release(found) or self._several(found)
 
     def _require_new(self) -> None:
         """Raises UndecidedError where production only stands at zero: what ran is what users would compare with."""
@@ -93,12 +92,11 @@ class Production:
                     hint=f"scale it up, then run the stage again; {WITHOUT}",
                 )
 
-    def _right(self, place: Place, digest: Digest | None, releases: set[Digest]) -> bool:
-        """Whether a place runs what it should when production runs one of the releases."""
+    def _has_its_part(self, place: Place, found: Mapping[str, Digest | None], release: Digest) -> bool:
+        """Whether something runs there where the release has something for it, and nothing where it has not."""
         service = place.site.service
-        if not service:
-            return digest is not None
-        return all((service in self.records.shares(release)) == (digest is not None) for release in releases)
+        wanted = not service or service in self.records.shares(release)
+        return wanted == (found[place.site.key] is not None)
 
     def _of_no_release(self, found: Mapping[str, Digest | None]) -> UndecidedError | None:
         """What to raise where a service runs an image by itself; None: each runs one of a release."""

@@ -328,7 +328,7 @@ def _left(run: _Run) -> str:
 
 def _detached(run: _Run, error: PipelineError) -> PipelineError:
     """What to raise instead of an error that ends our part while ECS goes on."""
-    family = DisplacedError if isinstance(error, BusyError) else DetachedError
+    family = DisplacedError if isinstance(error, BusyError | DisplacedError) else DetachedError
     if run.back is not None:
         return family(f"{error.message} – detached: {run.back.broken_off}", hint=run.back.look)
     goes_on = f"ECS goes on with {short(run.definition)} without us"

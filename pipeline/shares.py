@@ -30,7 +30,8 @@ class Shares:
         if found is None:
             raise ConfigurationError(
                 f"{release.digest.short} has no image of the service {self.service}",
-                hint="build a release with all services of pipeline.toml: python -m pipeline run",
+                hint="build a release with all services of pipeline.toml (python -m pipeline run); to go back to "
+                "this one, use the pipeline.toml of its commit: services that it does not name are left as they are",
             )
         return ImageRef(release.repository, found)
 

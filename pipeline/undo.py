@@ -46,6 +46,6 @@ def undo(calls: Calls, done: RolloutResult, container: str, why: Reason) -> tupl
     except StuckError:
         raise
     except PipelineError as error:
-        family = DisplacedError if isinstance(error, BusyError) else DetachedError
+        family = DisplacedError if isinstance(error, BusyError | DisplacedError) else DetachedError
         raise family(f"{error.message} – detached: {back.broken_off}", hint=back.look) from error
     return outcome, reason

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pipeline.errors import CredentialError, PipelineError, UnavailableError, UnfencedError
+from pipeline.errors import (
+    BusyError,
+    CredentialError,
+    DisplacedError,
+    PipelineError,
+    UnavailableError,
+    UnfencedError,
+)
 from pipeline.model.digest import Digest
 from pipeline.model.rollout import (
     Action,
@@ -260,7 +267,8 @@ class Calls:
     ) -> str:
         """One UpdateService call. When its answer is lost, the service is looked at before anything is sent again.
 
-        Raises UnfencedError where the lease could never be confirmed, so that nothing was sent.
+        Raises UnfencedError where the lease could never be confirmed, so that nothing was sent, BusyError where it was
+        lost before, and DisplacedError where it was lost when something had been sent that was never answered.
 
         `earlier` are the ARNs of the service deployments there were before. The id of the deployment that was started;
         empty when it is known to be coming and ECS does not list it yet.
@@ -270,6 +278,10 @@ class Calls:
         while True:
             try:
                 return self.service.update(definition, desired=desired, configuration=configuration)
+            except BusyError as error:
+                if unanswered:
+                    raise DisplacedError(error.message, hint=error.hint) from error
+                raise
             except UnfencedError as error:
                 latest: UnavailableError = error
                 self.progress.step(f"waiting to send UpdateService: {error.message}")

@@ -6,7 +6,7 @@ A region here may as well be one of several services of a release, or a service 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -206,6 +206,8 @@ class Regions:
                 end = end_of(parts)
                 if not end.began:
                     raise
+                with suppress(KeyboardInterrupt):  # a second one waits for nothing more
+                    going.settle(parts, progress)
                 facts = facts_of(waves, parts, end, self.kind)
                 raise HalfwayInterrupt(Ended(end.word, interrupted_reasons(parts), facts)) from interrupt
             end = end_of(parts)
@@ -244,7 +246,10 @@ class _Going:
         return Unit(go, back)
 
     def settle(self, parts: Mapping[str, Part], progress: Progress) -> None:
-        """Tells of every region that runs it now, once no other one can take that back any more."""
+        """Tells of every region that runs it now, once no other one can take that back any more.
+
+        After an interrupt too: what serves there must not expire, and the local cloud must bring it back.
+        """
         for name, part in parts.items():
             if part.fate is Fate.SUCCEEDED and part.done is not None:
                 environment, release = self.regions.environments[name], self.ready[name].release

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import UndecidedError
+from pipeline.errors import ConfigurationError, UndecidedError
 from pipeline.model.calls import Calls, reached_from
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.service import ServiceState, in_progress, short
@@ -130,13 +130,29 @@ def production_runs(
     )
 
 
-def shared(ours: ServiceState, theirs: ServiceState) -> str:
-    """What staging's service and the baseline's have together that makes them no two sides; empty: nothing."""
-    if ours.arn == theirs.arn:
-        return f"{ours.arn} is staging's own service"
-    mine, others = ({one.target_group, one.alternate_target_group} - {""} for one in (ours, theirs))
-    groups = ", ".join(sorted(mine & others))
-    return f"both services are behind {groups}" if groups else ""
+def require_comparable(staging: ServiceState, baseline: ServiceState) -> None:
+    """Raises ConfigurationError when the two services are no two sides, or when one is reached or hosted otherwise."""
+    mine, others = ({one.target_group, one.alternate_target_group} - {""} for one in (staging, baseline))
+    alike = "make both services alike: they are compared"
+    if staging.arn == baseline.arn:
+        raise _no_other_side(f"{staging.arn} is staging's own service")
+    if both := sorted(mine & others):
+        raise _no_other_side(f"both services are behind {', '.join(both)}")
+    if bool(mine) != bool(others):
+        without, other = (baseline, "staging's") if mine else (staging, "the baseline's")
+        raise ConfigurationError(f"{without.arn} has no target group, {other} service has", hint=alike)
+    for key in ("launchType", "capacityProviderStrategy"):
+        ours, theirs = staging.raw.get(key) or "none", baseline.raw.get(key) or "none"
+        if ours != theirs:
+            raise ConfigurationError(f"{key} is {theirs} for the baseline, {ours} for staging", hint=alike)
+
+
+def _no_other_side(text: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{text}: the candidate would be compared with itself",
+        hint="give the baseline a service of its own, behind a target group and a listener of its own, and name it in "
+        "baseline.service",
+    )
 
 
 def sizes(definition: Mapping[str, Any], container: str) -> Mapping[str, str]:

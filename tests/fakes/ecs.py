@@ -31,6 +31,7 @@ class FakeEcs(Scheduler):
         self.tells_rollout_state = True
         self.lag, self.pending_for = 0.0, 0.0
         self.status = "ACTIVE"
+        self.hosted: Mapping[str, Any] = {}
         self.updates: list[tuple[str, int | None]] = []
         self.configurations: list[Mapping[str, Any] | None] = []
         self.calls: list[str] = []
@@ -205,6 +206,7 @@ class FakeEcs(Scheduler):
             "serviceArn": arn,
             "deploymentConfiguration": self.configuration,
             "loadBalancers": [balancer],
+            **self.hosted,
         }
         alternate = str(self.advanced.get("alternateTargetGroupArn", ""))
         state = ServiceState(arn, self.status, self.current, self.desired, running, deployments, group)

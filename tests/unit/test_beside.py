@@ -177,6 +177,23 @@ def test_two_services_behind_one_target_group_are_no_two_sides(turns: bool) -> N
     assert pair.baseline.updates == []
 
 
+@pytest.mark.parametrize(
+    ("hosted", "group", "words"),
+    [
+        ({"launchType": "EC2"}, "arn:tg", "launchType is EC2 for the baseline, none for staging"),
+        ({}, "", "demo-baseline has no target group, staging's service has"),
+    ],
+    ids=["on other machines", "reached otherwise"],
+)
+def test_services_that_are_not_alike_are_not_compared(hosted: dict[str, str], group: str, words: str) -> None:
+    pair = Pair()
+    pair.baseline.hosted, pair.baseline.group = hosted, group
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        pair.up()
+    assert caught.value.hint == "make both services alike: they are compared"
+    assert pair.baseline.updates == []
+
+
 def test_nothing_is_begun_under_a_lease_that_was_lost() -> None:
     pair = Pair()
     with pair.held() as held:

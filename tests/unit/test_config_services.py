@@ -140,6 +140,14 @@ ONE = "[services.web]\n"
         (HEAD + ONE + "[services.app]\n", "services.app: this name is taken"),
         (HEAD + ONE + "[services.before]\n", "services.before: this name is taken"),
         (
+            HEAD + ONE + "[services.web-baseline]\n",
+            "services.web-baseline: what stands beside web on staging",
+        ),
+        (
+            HEAD + ONE + "[services.baseline-web]\n",
+            "services.baseline-web: what stands beside web on staging",
+        ),
+        (
             HEAD + TWO + '[integration]\nfront = "gate"\n',
             "integration.front: no service is called 'gate' (web, api)",
         ),

@@ -467,6 +467,25 @@ def test_a_lost_answer_to_update_service_does_not_deploy_twice() -> None:
     assert len(scene.ecs.updates) == 1
 
 
+def test_a_lease_that_is_lost_after_an_answer_was_leaves_perhaps_a_deployment_behind() -> None:
+    """ECS took it, and does not show it yet when we look; before it is sent again somebody else has the lease."""
+    scene = Scene()
+    scene.ecs.loses_answers, scene.ecs.lag = 1, 60.0
+    update = scene.ecs.update
+
+    def fenced(definition: str, *, desired: int | None = None, **_: object) -> str:
+        if scene.ecs.updates:
+            raise BusyError("carl cleared it: wrong button", hint="ask carl")
+        return update(definition, desired=desired)
+
+    scene.ecs.update = fenced  # type: ignore[method-assign, assignment]
+    with pytest.raises(
+        DisplacedError, match="carl cleared it: wrong button – detached, perhaps running: ECS goes on"
+    ):
+        scene.deploy()
+    assert len(scene.ecs.updates) == 1
+
+
 def test_an_update_that_did_not_arrive_is_sent_again() -> None:
     scene = Scene()
     refused: list[str] = []

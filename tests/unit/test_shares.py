@@ -80,6 +80,7 @@ def test_a_release_without_the_service_says_so() -> None:
     with pytest.raises(ConfigurationError, match="has no image of the service worker") as caught:
         shares("worker").image(ImageRef(REPOSITORY, OLD))
     assert "python -m pipeline run" in caught.value.hint
+    assert "to go back to this one, use the pipeline.toml of its commit" in caught.value.hint
 
 
 def test_an_image_in_several_releases_is_of_the_one_on_record() -> None:

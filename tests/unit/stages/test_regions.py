@@ -150,6 +150,7 @@ def test_ctrl_c_between_two_waves_tells_what_runs_where(fleet: Fleet) -> None:
         "ap": "waiting",
     }
     assert fleet.deployed() == {"eu": 1, "us": 0, "ap": 0}
+    assert fleet.settled() == {"eu": 1, "us": 0, "ap": 0}, "what runs there now is kept from expiring"
 
 
 def test_ctrl_c_before_the_first_wave_is_just_that(fleet: Fleet) -> None:
