@@ -8,8 +8,6 @@ and settings finds it in the live service and follows it instead of starting ano
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -25,7 +23,7 @@ from pipeline.errors import (
     StuckError,
     UnfencedError,
 )
-from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult
+from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult, task_name
 from pipeline.model.diagnosis import explain
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import Action, Aim, Busy, Observation, RolloutPolicy, Step, drained
@@ -43,7 +41,7 @@ from pipeline.model.service import (
 from pipeline.model.task_definition import definition_for, differs, registrable
 from pipeline.model.verdict import Reason
 from pipeline.ports import Alarms, Clock, HttpProbe, OneOff, Progress, Service, TargetHealth, TrafficProbe
-from pipeline.strategies import Ground, before_following, before_update, is_pending
+from pipeline.strategies import Ground, before_following, before_update, is_pending, taken_back
 from pipeline.undo import undo
 from pipeline.verification import Verification, Witnesses
 from pipeline.watching import LOG_LINES, Calls, against_us
@@ -129,6 +127,7 @@ class _Run:
     previous: Previous | None = None
     known: frozenset[str] = frozenset()
     ground: Ground = field(default_factory=Ground)
+    undoing: str = ""
     service_deployment: str = ""
     started_at: datetime | None = None
     back: WayBack | None = None
@@ -151,9 +150,14 @@ class _Run:
             return ended
         self.known = frozenset(d.id for d in live.deployments)
         self.changed = True
-        self.deployment = self.calls.update(
-            self.definition, desired, configuration=self.ground.configuration, earlier=self.ground.earlier
-        )
+        if self.spec.supersedes and (undone := taken_back(self.calls, live, self.definition)):
+            self.undoing, self.ground = undone.arn, Ground(since=undone.created_at)
+            self.calls.progress.note(f"ECS goes back from service deployment {undone.name}")
+        else:
+            configuration, earlier = self.ground.configuration, self.ground.earlier
+            self.deployment = self.calls.update(
+                self.definition, desired, configuration=configuration, earlier=earlier
+            )
         return self._see_through()
 
     def _settled(self) -> ServiceState:
@@ -201,7 +205,8 @@ class _Run:
         command, progress = " ".join(self.spec.before), self.calls.progress
         progress.step(f"running {command}")
         self.commanding = True
-        name = _known_by(live, self.image, self.spec.before)
+        primary = primary_of(live)
+        name = task_name(self.image, self.spec.before, replaced=primary.id if primary else "")
         end = self.calls.service.run_once(self.definition, self.spec.before, name, progress.note)
         self.commanding = False
         if end.exit_code == 0:
@@ -229,9 +234,10 @@ class _Run:
                 self.spec.container,
                 self.previous,
                 self.known,
-                self.calls.ended_tasks() if self.already else frozenset(),
+                self.calls.ended_tasks() if self.already or self.undoing else frozenset(),
                 ground.earlier,
                 ground.tells,
+                self.undoing,
             )
         )
         self.service_deployment = seen.service_deployment.arn if seen.service_deployment else ""
@@ -260,7 +266,7 @@ class _Run:
     def _failed(self, step: Step, seen: Observation) -> RolloutResult:
         if step.action is Action.SUPERSEDED:
             return self._result(RolloutOutcome.SUPERSEDED, (step.reason,), seen.sight.service, seen)
-        diagnosis = self._diagnosed(step, seen)
+        diagnosis = _diagnosed(self.calls, self.definition, step, seen)
         self.verification.back(serving=self.previous is not None)
         back = WayBack(self.calls, step, self.previous, self.spec.container, seen.sight.service)
         self.back, self.changed = back, True
@@ -268,7 +274,7 @@ class _Run:
             raise back.stuck(seen.sight.service, "what runs now may be both versions or neither")
         if self.previous is not None:
             outcome, then, last = back.to_previous(self.previous, seen.service_deployment)
-        elif self.already or (self.reattached and self.healthy_at):
+        elif _served_before(self):
             raise back.stuck(
                 seen.sight.service, "it served before we came, and nothing is known to go back to"
             )
@@ -276,16 +282,6 @@ class _Run:
             outcome, then, last = RolloutOutcome.FAILED_FIRST, back.to_zero(self.definition), seen
         result = self._result(outcome, (step.reason, then), last.sight.service, last)
         return replace(result, diagnosis=diagnosis)
-
-    def _diagnosed(self, step: Step, seen: Observation) -> str:
-        """Tells what happened on one screen, before anything is done about it."""
-        failure = step.failure
-        ours = [task.id for task in seen.sight.tasks if task.task_definition == self.definition]
-        task = failure.task.id if failure else next(iter(ours), "")
-        diagnosis = explain(failure, self.calls.log_lines(task), seen.sight.targets)
-        for text in filter(None, (step.reason.text, diagnosis)):
-            self.calls.progress.note(text)
-        return diagnosis
 
     def _result(
         self,
@@ -309,6 +305,23 @@ class _Run:
             already=self.already,
             reattached=self.reattached,
         )
+
+
+def _served_before(run: _Run) -> bool:
+    """Whether what failed is known to have served: as it was when we came, or as what is gone back to has."""
+    going_back = run.spec.definition or (run.spec.supersedes and not run.reattached)
+    return bool(run.already or (run.reattached and run.healthy_at) or going_back)
+
+
+def _diagnosed(calls: Calls, definition: str, step: Step, seen: Observation) -> str:
+    """Tells what happened on one screen, before anything is done about it."""
+    failure = step.failure
+    ours = [task.id for task in seen.sight.tasks if task.task_definition == definition]
+    task = failure.task.id if failure else next(iter(ours), "")
+    diagnosis = explain(failure, calls.log_lines(task), seen.sight.targets)
+    for text in filter(None, (step.reason.text, diagnosis)):
+        calls.progress.note(text)
+    return diagnosis
 
 
 def _begun(run: _Run, error: PipelineError) -> bool:
@@ -371,16 +384,6 @@ def _before_us(calls: Calls, live: ServiceState, spec: DeploySpec, ours: str) ->
         return None
     known = found.digests or calls.digests_of(found.task_definition, spec.container)
     return replace(found, digests=known)
-
-
-def _known_by(live: ServiceState, image: ImageRef, command: tuple[str, ...]) -> str:
-    """What the task of a command before a rollout is known by: it belongs to this image and to what it replaces.
-
-    So it is found again by whoever takes the rollout up, and not by a later rollout of the same image.
-    """
-    primary = primary_of(live)
-    told = json.dumps([str(image.digest), primary.id if primary else "", *command])
-    return f"onedigest-{hashlib.sha256(told.encode()).hexdigest()[:26]}"
 
 
 def _ended(command: str, end: OneOff) -> str:

@@ -115,13 +115,30 @@ def way_back(
     return aim, _newest(found)
 
 
+def taken_back(calls: Calls, live: ServiceState, definition: str) -> ServiceDeployment | None:
+    """The deployment in progress that ECS takes back to `definition` from now on; None where another must lead there.
+
+    That is so where it shifts no traffic, replaces something else, or ECS refuses.
+    """
+    found = calls.service_deployments() or ()
+    mine = next((e for e in found if e.ongoing and e.task_definition == live.task_definition), None)
+    if mine is None or not mine.shifts or definition not in _leads_to(mine):
+        return None
+    return mine if _undone_by_ecs(calls, mine, definition) else None
+
+
+def _leads_to(mine: ServiceDeployment) -> frozenset[str]:
+    """The task definitions that ECS would go back to from it, as far as they are known."""
+    return frozenset({mine.returns_to}) if mine.returns_to else mine.replaces
+
+
 def _undone_by_ecs(calls: Calls, mine: ServiceDeployment, definition: str) -> bool:
     """Whether ECS goes back to `definition` by itself, or does now that it was asked to.
 
     It is asked where it shifts traffic: the old tasks still run, and no other deployment would be as quick. With the
     rolling strategy it might go back to something else than what was last good.
     """
-    leads_to = {mine.returns_to} if mine.returns_to else mine.replaces
+    leads_to = _leads_to(mine)
     if leads_to and definition not in leads_to:
         return False
     if mine.going_back or not (mine.shifts and mine.ongoing and leads_to):

@@ -77,7 +77,8 @@ def judge(subject: Digest, collected: Collected, policy: GatePolicy, now: dateti
 def judge_rollback(subject: Digest, collected: Collected, policy: GatePolicy, now: datetime) -> Judgement:
     """Whether `policy.environment` may go back to `subject`: it ran well there once, however long ago.
 
-    What the gate asks of a new image is not asked again; `accepted` holds the deployment it stands on, as `prod`.
+    What the gate asks of a new image is not asked again; `accepted` holds the deployment it stands on, as `prod`. Only
+    what the store shows is good; `last` may be one that did not end well and that this machine alone knows of.
     """
     case = _case(subject, collected, policy, now)
     barred = barred_for(subject, collected, policy, now)
@@ -90,7 +91,8 @@ def judge_rollback(subject: Digest, collected: Collected, policy: GatePolicy, no
         reasons = (*barred, Reason(text, remedy))
     verdict = Verdict(policy.gate, Outcome.REFUSED if reasons else Outcome.PASSED, reasons)
     accepted = {"prod": max(good, key=age_order)} if good else {}
-    return Judgement(verdict, accepted, case.ignored, barred, reasons, policy.hash, latest(known))
+    last = latest([*known, *deployments(case.witnessed, policy.environment)])
+    return Judgement(verdict, accepted, case.ignored, barred, reasons, policy.hash, last)
 
 
 def barred_for(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ConfigurationError, StuckError, UnavailableError
+from pipeline.errors import ConfigurationError, DetachedInterrupt, StuckError, UnavailableError
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.service import Previous
@@ -426,6 +426,60 @@ def test_when_ecs_would_go_back_to_something_else_than_the_last_good_one_we_go_t
     assert result.outcome is RolloutOutcome.ROLLED_BACK
     assert "roll_back" not in scene.ecs.calls
     assert scene.ecs.running() == {str(OLD)}
+
+
+def in_the_middle_of_a_shift(strategy: Strategy = CANARY) -> tuple[Scene, DeploySpec]:
+    """A scene whose rollout of NEW was left to itself, and what goes back from there."""
+    scene = Scene(strategy)
+    old = scene.ecs.current
+    scene.ecs.after(60.0, _interrupt)
+    with pytest.raises(DetachedInterrupt):
+        scene.deploy()
+    return scene, replace(SPEC, definition=old, supersedes=True)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_going_back_in_the_middle_of_a_shift_is_ecs_own_way_back_and_no_other_deployment(name: str) -> None:
+    scene, back = in_the_middle_of_a_shift(STRATEGIES[name])
+    result = scene.deploy(OLD, back)
+    assert result.outcome is RolloutOutcome.SUCCEEDED
+    assert scene.ecs.running() == {str(OLD)}
+    assert scene.statuses == ["ROLLBACK_SUCCESSFUL"]
+    assert (len(scene.ecs.updates), scene.ecs.calls.count("roll_back")) == (1, 1)
+    assert result.task_definition == back.definition
+
+
+def test_going_back_in_the_middle_of_a_shift_to_something_else_is_another_deployment() -> None:
+    scene = Scene(STRATEGIES["blue_green"])
+    older = scene.ecs.current
+    scene.deploy(OTHER)
+    scene.ecs.after(60.0, _interrupt)
+    with pytest.raises(DetachedInterrupt):
+        scene.deploy()
+    assert (
+        scene.deploy(OLD, replace(SPEC, definition=older, supersedes=True)).outcome
+        is RolloutOutcome.SUCCEEDED
+    )
+    assert "roll_back" not in scene.ecs.calls
+    assert scene.ecs.running() == {str(OLD)}
+
+
+def test_where_ecs_will_not_take_its_deployment_back_another_one_leads_back() -> None:
+    scene, back = in_the_middle_of_a_shift()
+    scene.ecs.roll_back = _refused  # type: ignore[method-assign]
+    assert scene.deploy(OLD, back).outcome is RolloutOutcome.SUCCEEDED
+    assert len(scene.ecs.updates) == 2
+    assert scene.ecs.running() == {str(OLD)}
+
+
+def test_a_way_back_that_ecs_does_not_come_to_the_end_of_needs_a_person_and_nothing_is_scaled_to_zero() -> (
+    None
+):
+    scene, back = in_the_middle_of_a_shift()
+    scene.ecs.roll_back = lambda _arn: scene.ecs.told.records[-1].become("ROLLBACK_FAILED")  # type: ignore[method-assign, assignment]
+    with pytest.raises(StuckError):
+        scene.deploy(OLD, back)
+    assert scene.ecs.desired == 2
 
 
 def test_thirty_seconds_of_throttling_in_the_middle_of_a_shift_are_not_a_failure() -> None:

@@ -69,6 +69,20 @@ def test_going_back_does_not_wait_for_a_rollout_that_hangs() -> None:
     assert scene.took < 60
 
 
+def test_going_back_from_a_rollout_that_hangs_to_what_fails_now_is_not_taken_for_a_first_rollout() -> None:
+    scene = Scene()
+    old = scene.ecs.current
+    scene.ecs.breaker, scene.ecs.grace = False, 100_000.0
+    scene.ecs.behave(NEW, healthy_after=None)
+    scene.ecs.after(6.0, _interrupt)
+    with pytest.raises(DetachedInterrupt):
+        scene.deploy()
+    scene.ecs.behave(OLD, **BAD_IMAGES["exited"])
+    with pytest.raises(StuckError, match="nothing is known to go back to"):
+        scene.deploy(OLD, replace(SPEC, definition=old, supersedes=True))
+    assert scene.ecs.desired == 2
+
+
 def test_going_back_to_what_runs_changes_nothing() -> None:
     scene, _, new = after_a_release()
     result = scene.deploy(NEW, replace(SPEC, definition=new))

@@ -168,6 +168,41 @@ def test_a_release_whose_images_are_not_known_is_passed_over() -> None:
     assert "whether it holds an image that is kept out is not known" in choice.passed_over[0].text
 
 
+def witnessed(letter: str, hours: float, result: str, stage: str = "prod", **facts: object) -> Evidence:
+    """What this machine wrote and the registry never got, or has lost."""
+    return replace(said(letter, hours, result, stage, facts=facts), signer="")
+
+
+def test_what_this_machine_saw_fail_since_is_passed_over_though_the_registry_does_not_know() -> None:
+    killed = Collected((said("b", 20),), witnessed=(witnessed("b", 5, "UNDECIDED"),))
+    known = [(digest("a"), Collected((said("a", 30),))), (digest("b"), killed)]
+    choice = choose(known, POLICY, NOW)
+    assert target(choice) == "a"
+    assert "its last deployment there ended UNDECIDED" in choice.passed_over[0].text
+    assert target(named(digest("b"), killed, POLICY, NOW)) == "b", "a person may name it"
+
+
+def test_what_this_machine_saw_before_the_last_good_deployment_says_nothing_against_it() -> None:
+    healed = Collected((said("b", 20),), witnessed=(witnessed("b", 25, "FAILED"),))
+    assert target(choose([(digest("b"), healed)], POLICY, NOW)) == "b"
+
+
+def test_a_good_deployment_that_only_this_machine_tells_of_is_none() -> None:
+    alone = Collected(witnessed=(witnessed("b", 5, "PASSED"),))
+    assert target(choose([(digest("b"), alone)], POLICY, NOW)) == ""
+
+
+def test_a_rollback_whose_mark_only_this_machine_kept_is_taken_up() -> None:
+    left = witnessed("c", 2, "FAILED", "rollback", to=str(digest("b")), reason="charges twice")
+    known = [
+        (digest("a"), Collected((said("a", 40),))),
+        (digest("b"), Collected((said("b", 30),))),
+        (digest("c"), Collected((said("c", 20),), witnessed=(left,))),
+    ]
+    choice = choose(known, POLICY, NOW, frozenset({digest("b")}))
+    assert (target(choice), choice.resumed) == ("b", True)
+
+
 def test_a_rollback_that_led_to_a_digest_is_a_good_deployment_of_it() -> None:
     assert target(chosen(said("a", 30), said("b", 20), said("a", 10, stage="rollback"))) == "a"
 
