@@ -85,7 +85,7 @@ def promotion_policy(scope: Scope, grounds: Grounds) -> Policy:
 
 
 def setup_policy(scope: Scope, environments: Sequence[Grounds]) -> Policy:
-    """For `setup` and `cleanup`. Creating network and load balancer cannot be narrowed to names, only to the region."""
+    """For `setup` and `cleanup`. Creating network, scaling and keys cannot be narrowed to names, only to the region."""
     return _policy(
         [
             *_stacks(scope),
@@ -97,7 +97,7 @@ def setup_policy(scope: Scope, environments: Sequence[Grounds]) -> Policy:
                 "Condition": {"StringEquals": {"aws:ResourceTag/onedigest:app": scope.app}},
             },
             {
-                **_on("NetworkAndBalancer", _BROAD, "*"),
+                **_on("NetworkAndKey", _BROAD, "*"),
                 "Condition": {"StringEquals": {"aws:RequestedRegion": scope.region}},
             },
             {
@@ -218,6 +218,16 @@ def _own_resources(scope: Scope) -> list[Statement]:
             _ALARM_CALLS,
             [scope.arn("cloudwatch", f"alarm:{of}") for of in (named, f"TargetTracking-service/{named}")],
         ),
+        _on(
+            "Balancers",
+            "elasticloadbalancing:*",
+            [scope.arn("elasticloadbalancing", f"{kind}/{named}") for kind in _BALANCING],
+        ),
+        _on(
+            "Groups",
+            ("autoscaling:*AutoScalingGroup", "autoscaling:*Tags"),
+            scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{scope.prefix}*"),
+        ),
         _on("Roles", _ROLE_CALLS, [scope.role(f"{scope.prefix}*"), _profile(scope)]),
         {**_on("PassRoles", "iam:PassRole", scope.role(f"{scope.prefix}*")), "Condition": told},
         _on("Parameter", "ssm:GetParameters", f"arn:aws:ssm:{scope.region}::parameter/aws/service/ecs/*"),
@@ -263,11 +273,12 @@ _ROLE_CALLS = (
     *("iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile", "iam:CreateRole"),
     *("iam:DeleteInstanceProfile", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetInstanceProfile"),
     *("iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies"),
-    *("iam:ListRoleTags", "iam:ListInstanceProfilesForRole", "iam:PutRolePolicy"),
+    *("iam:ListRoleTags", "iam:PutRolePolicy"),
     *("iam:RemoveRoleFromInstanceProfile", "iam:TagRole", "iam:UntagRole"),
     *("iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"),
 )
 _IN_CLUSTER = ("service", "service-deployment", "task", "container-instance")
+_BALANCING = ("loadbalancer/app", "listener/app", "targetgroup")
 _DEFINITION_CALLS = (
     *("ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"),
     "ecs:ListTaskDefinitions",
@@ -275,11 +286,10 @@ _DEFINITION_CALLS = (
 _LOOK = (
     *("autoscaling:Describe*", "application-autoscaling:Describe*", "cloudwatch:DescribeAlarms"),
     *("cloudwatch:GetMetricData", "cloudformation:DescribeStacks", "cloudformation:ListStacks"),
-    *("dynamodb:ListTables", "ec2:Describe*", "ecr:DescribeRepositories"),
-    *("ecs:DescribeCapacityProviders", "ecs:DescribeTasks", "ecs:ListClusters", "ecs:ListServices"),
-    "ecs:ListTasks",
+    *("dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "ec2:Describe*"),
+    *("ecr:DescribeRepositories", "ecr:ListTagsForResource", "ecs:ListServices", "ecs:ListTasks"),
     "elasticloadbalancing:Describe*",
-    *("iam:ListRoles", "kms:DescribeKey", "kms:ListAliases", "kms:ListKeys", "kms:ListResourceTags"),
+    *("iam:ListRoles", "kms:DescribeKey", "kms:ListAliases", "kms:ListResourceTags"),
     *("logs:DescribeIndexPolicies", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies"),
     *("secretsmanager:ListSecrets", "tag:GetResources"),
 )
@@ -291,12 +301,11 @@ _LOOK_ROLLOUT = (
 )
 _BROAD = (
     *("application-autoscaling:*ScalableTarget", "application-autoscaling:*ScalingPolicy"),
-    *("application-autoscaling:*TagsForResource", "application-autoscaling:TagResource"),
-    "application-autoscaling:UntagResource",
-    *("autoscaling:*AutoScalingGroup", "autoscaling:*Tags", "ec2:*InternetGateway", "ec2:*LaunchTemplate*"),
-    *("ec2:*Route", "ec2:*RouteTable", "ec2:*SecurityGroup*", "ec2:*Subnet", "ec2:*Tags", "ec2:*Vpc"),
+    "application-autoscaling:*Tag*",
+    *("ec2:*InternetGateway", "ec2:*LaunchTemplate*", "ec2:*Route", "ec2:*RouteTable"),
+    *("ec2:*SecurityGroup*", "ec2:*Subnet", "ec2:*Tags", "ec2:*Vpc"),
     *("ec2:ModifySubnetAttribute", "ec2:ModifyVpcAttribute", "ec2:ReplaceRouteTableAssociation"),
-    *("ec2:RunInstances", "elasticloadbalancing:*", "kms:CreateAlias", "kms:CreateKey", "kms:DeleteAlias"),
+    *("ec2:RunInstances", "kms:CreateAlias", "kms:CreateKey", "kms:DeleteAlias"),
     *("kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:TagResource", "kms:UpdateAlias"),
 )
 _KEY_CALLS = (

@@ -24,13 +24,19 @@ def promotion(printed: Policies, environment: str) -> list[Any]:
 
 
 def of_command(printed: Policies, command: Sequence[str]) -> list[Any]:
-    """The policies of who gives a command: of the stage where it says one, else of everybody who delivers."""
+    """The policies of who gives a command: of its stage, of those up to `--until`, else of all that deliver.
+
+    None where there is no such stage: such a command asks nothing.
+    """
     said = [word for word in command if not word.startswith("-")]
     ci, staging, prod = [printed["ci"]], promotion(printed, "staging"), promotion(printed, "prod")
+    own = {"build": ci, "integration": ci, "staging": staging, "prod": prod}
     if said[:1] == ["stage"]:
-        return {"build": ci, "integration": ci, "staging": staging, "prod": prod}[said[1]]
+        return own.get(said[1], [])
     if said[:1] in (["promote"], ["rollback"]):
         return staging if "staging" in said else prod
+    if "--until" in command and (last := command[command.index("--until") + 1]) != "prod":
+        return {**own, "staging": [*ci, *staging]}.get(last, [])
     return [*ci, *staging, *prod]
 
 

@@ -122,6 +122,8 @@ def test_each_command_is_judged_by_the_policies_of_who_gives_it() -> None:
     said = f"ecs:UpdateService on {there} (aws:RequestedRegion eu-west-1)"
     assert refused([ours, ours], POLICIES, of_command(POLICIES, ["stage", "staging", "x"])) == [said]
     assert refused([ours], POLICIES, of_command(POLICIES, ["stage", "build"])) == [said]
+    assert refused([ours], POLICIES, of_command(POLICIES, ["run", "--until", "staging", "--fresh"])) == [said]
+    assert refused([ours], POLICIES, of_command(POLICIES, ["run", "--until", "prod"])) == []
 
 
 def test_set_up_within_a_command_has_a_policy_of_its_own_and_the_local_cloud_needs_none() -> None:

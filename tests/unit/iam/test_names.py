@@ -13,7 +13,7 @@ from pipeline.adapters.template_file import parsed
 from pipeline.config import parse
 from pipeline.config_values import LONGEST_NAME
 from pipeline.model.permissions import Grounds, Scope, promotion_policy
-from pipeline.stacks import stack_name
+from pipeline.stacks import policies, stack_name
 from tests.iam.authorization import schema
 from tests.iam.evaluator import Asked, allowed
 
@@ -64,6 +64,14 @@ def test_aws_takes_it(kind: str, key: str, form: str, environment: str) -> None:
 def test_names_are_seen() -> None:
     assert len(texts()) > 10
     assert "Name" in json.dumps([one.id for one in texts()])
+
+
+def test_every_policy_fits_into_a_role() -> None:
+    """As an inline policy, of which a role may have 10,240 characters, those between words not counted."""
+    printed = policies(SETTINGS, [("staging", "eu-central-1"), ("prod", "eu-central-1")])
+    found = [printed["setup"], printed["ci"], *printed["promote"].values()]
+
+    assert [size for one in found if (size := len(json.dumps(one, separators=(",", ":")))) > 10_240] == []
 
 
 @pytest.mark.parametrize("environment", ["staging", "prod"])

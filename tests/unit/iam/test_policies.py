@@ -31,10 +31,11 @@ ANYWHERE = {
     "cloudformation:describestacks": "the inventory asks without a name, for what no stack of ours would tell",
     "cloudwatch:describealarms": "alarms of a rollout are named in pipeline.toml, and may be anybody's",
     "cloudwatch:getmetricdata": "a policy of scaling is tried on metrics of ECS, which are no data set",
-    "ecr:describerepositories": "a repository of ours may have another name than pipeline.toml has now",
+    "dynamodb:describetable": "a table of ours may have another name than pipeline.toml has now",
+    "dynamodb:listtagsofresource": "whether it is ours is told by its tags",
+    "ecr:describerepositories": "a repository of ours may have another name, too",
+    "ecr:listtagsforresource": "whether it is ours is told by its tags",
     "ecs:createcluster": "the developer guide of ECS says that it takes no resource; the reference says that it does",
-    "ecs:describecapacityproviders": "ECS gives them names of its own",
-    "ecs:describetasks": "before a clean-up, of clusters by whatever name",
     "ecs:listtasks": "AWS judges it by the instance, of which none is named",
     "kms:describekey": "keys have no names, and an alias is looked up by it",
     "kms:listresourcetags": "whether a key is ours is told by its tags",
@@ -97,6 +98,12 @@ def test_what_is_allowed_on_everything_has_a_condition_or_a_reason() -> None:
     assert all(pattern.endswith(":Describe*") for pattern in wide)
 
 
+def test_only_what_aws_gives_ids_to_is_allowed_in_the_whole_region() -> None:
+    found = {action.name.split(":")[0] for _, action in every_action(_statement("NetworkAndKey"))}
+
+    assert found == {"application-autoscaling", "ec2", "kms"}
+
+
 KEYS = {
     "ecs:cluster": {"ecs:describetasks", "ecs:listtasks", "ecs:runtask", "ecs:stoptask"},
     "iam:AWSServiceName": {"iam:createservicelinkedrole"},
@@ -132,7 +139,9 @@ def _statement(sid: str) -> Any:
 
 # -- CloudFormation acts with the permissions of who sets up ----------------------------------------------------------
 
+GROUP = "autoScalingGroup:1:autoScalingGroupName/onedigest-shop-prod-Instances-1"
 RESOURCES = {
+    "autoscaling:autoscalinggroup": f"arn:aws:autoscaling:eu-west-1:1:{GROUP}",
     "cloudwatch:alarm": "arn:aws:cloudwatch:eu-west-1:1:alarm:shop-prod-errors",
     "dynamodb:table": "arn:aws:dynamodb:eu-west-1:1:table/shop-table",
     "ecr:repository": "arn:aws:ecr:eu-west-1:1:repository/shop-images",
@@ -141,6 +150,9 @@ RESOURCES = {
     "ecs:service": "arn:aws:ecs:eu-west-1:1:service/shop-prod/shop",
     "ecs:service-deployment": "arn:aws:ecs:eu-west-1:1:service-deployment/shop-prod/shop/1",
     "ecs:task-definition": "arn:aws:ecs:eu-west-1:1:task-definition/shop-prod:1",
+    "elasticloadbalancing:listener/app": "arn:aws:elasticloadbalancing:eu-west-1:1:listener/app/shop-prod/1/2",
+    "elasticloadbalancing:loadbalancer/app/": "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/shop-prod/1",
+    "elasticloadbalancing:targetgroup": "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/shop-prod-b/1",
     "iam:instance-profile": "arn:aws:iam::1:instance-profile/onedigest-shop-prod-InstanceProfile-1",
     "iam:role": "arn:aws:iam::1:role/onedigest-shop-prod-TaskRole-1",
     "kms:key": "arn:aws:kms:eu-west-1:1:key/1",
