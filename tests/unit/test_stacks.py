@@ -52,9 +52,7 @@ def test_the_service_beside_staging_is_allowed_by_the_name_that_it_has_and_none_
 ):
     told = settings(staging='baseline = { service = "old", url = "https://old.example" }')
     printed = policies(told, [("staging", "eu-central-1"), ("prod", "eu-central-1")])["promote"]
-    made = {
-        name: stacks_of(Location.whole(told), name)[-1].request.template for name in ("staging", "prod")
-    }
+    made = {name: stacks_of(Location.whole(told), name)[-1].request.template for name in ("staging", "prod")}
 
     assert "service/shop-staging/old" in str(printed["staging"])
     assert "service/shop-staging/old" in made["staging"]
