@@ -16,11 +16,11 @@ from pipeline.model.check import Check, State
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import RolloutPolicy
 from pipeline.model.service import ServiceState, digests_run
+from pipeline.names import BASELINE, baseline_service_name
 from pipeline.places import Place
 from pipeline.ports import Candidate, Service, Source
 from pipeline.rollout import Check as RolloutCheck
 from pipeline.rollout import DeploySpec, Rollout
-from pipeline.stacks import BASELINE, baseline_service_name
 from pipeline.way_back import aws_command
 
 
@@ -112,8 +112,6 @@ class BaselineService:
         if self.staging.settings.cloud.provider == "local":
             return f"`python -m pipeline local up` makes it; {WITHOUT}"
         name = f"name one of yours in {self._key}.service"
-        if self.staging.site.service:
-            return f"{name}; {WITHOUT}"
         return f"`python -m pipeline setup staging` makes it, or {name}; {WITHOUT}"
 
     @property

@@ -21,10 +21,11 @@ from pipeline.clouds import Cloud, local_cloud
 from pipeline.config import Settings, load
 from pipeline.errors import PipelineError
 from pipeline.local import engine
+from pipeline.locations import Location
 from pipeline.model import repository
 from pipeline.model.check import Check, State, combine
+from pipeline.names import is_adopted
 from pipeline.reach import ENVIRONMENTS
-from pipeline.stacks import is_adopted
 from pipeline.trust import needs_cloud, open_signing
 
 __all__ = ["Check", "State", "look", "of_account"]
@@ -147,9 +148,11 @@ def of_account(settings: Settings, cloud: Cloud) -> Iterator[Check]:
         return
     yield from _repository(settings, cloud)
     for name in ENVIRONMENTS:
-        if is_adopted(settings, name):
-            text = f"{name} is somebody else's: setup leaves it alone. Where Terraform makes it: {TERRAFORM}"
-            yield Check(f"{name} adopted", State.OK, text)
+        for part in Location.whole(settings).parts:
+            if is_adopted(part.settings, name):
+                called = part.called(name)
+                text = f"{called} is somebody else's: setup leaves it alone. Where Terraform makes it: {TERRAFORM}"
+                yield Check(f"{called} adopted", State.OK, text)
 
 
 def _repository(settings: Settings, cloud: Cloud) -> Iterator[Check]:

@@ -20,10 +20,11 @@ from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.locations import Location, Share
+from pipeline.names import BASELINE, stack_name, table_name
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Provisioning
 from pipeline.reach import ENVIRONMENTS, Reach, Site, local_name, regions_of, sites_of
-from pipeline.stacks import BASELINE, shared_stack, stack_name, stacks_of, table_name
+from pipeline.stacks import shared_stack, stacks_of
 
 Credentials = Callable[[], Mapping[str, str] | None]
 
@@ -56,16 +57,17 @@ class Ground:
     """An account and region to set up or clean up, as one identity reaches it. `text` says which.
 
     `secrets` gives what an environment's stack is told beside the settings; `url` an environment's front, where its
-    own address is known; `gone` is told when an environment is no more.
+    own address is known; `gone` is told when an environment is no more. Each is about one service, where a release
+    has several.
     """
 
     aws: Aws
     region: str
     account: str
     text: str
-    secrets: Callable[[str], Mapping[str, str]]
-    url: Callable[[str, str], str]
-    gone: Callable[[str], None]
+    secrets: Callable[[str, str], Mapping[str, str]]
+    url: Callable[[str, str, str], str]
+    gone: Callable[[str, str], None]
 
     @property
     def place(self) -> tuple[str, str]:
@@ -107,9 +109,9 @@ def _aws_grounds(settings: Settings) -> Survey:
                 region,
                 who.split(":")[4],
                 f"aws – {who} in {region}",
-                lambda _environment: {},
-                lambda _name, own: own,
-                lambda _environment: None,
+                lambda _environment, _service: {},
+                lambda _environment, _service, own: own,
+                lambda _environment, _service: None,
             )
         return known[aws]
 
@@ -117,8 +119,8 @@ def _aws_grounds(settings: Settings) -> Survey:
 
 
 def _local_ground(settings: Settings, cloud: LocalCloud, endpoints: Endpoints, region: str) -> Ground:
-    def called(environment: str) -> str:
-        return local_name(settings, environment, region)
+    def called(environment: str, service: str) -> str:
+        return local_name(settings, environment, region, service)
 
     where = "" if region == settings.cloud.region else f", {region}"
     return Ground(
@@ -126,9 +128,9 @@ def _local_ground(settings: Settings, cloud: LocalCloud, endpoints: Endpoints, r
         region,
         endpoints.account,
         f"local – embedded emulator at {endpoints.aws}{where}, no AWS account is touched",
-        lambda environment: {"DatabaseUrl": endpoints.database_urls[called(environment)]},
-        lambda environment, _own: endpoints.urls[called(environment)],
-        lambda environment: cloud.forget(called(environment)),
+        lambda *where: {"DatabaseUrl": endpoints.database_urls[called(*where)]},
+        lambda environment, service, _own: endpoints.urls[called(environment, service)],
+        lambda *where: cloud.forget(called(*where)),
     )
 
 
@@ -173,7 +175,7 @@ def local_cloud(root: Path, settings: Settings, say: Say) -> LocalCloud:
             here,
             SystemClock(),
             lambda _line: None,
-            secrets=lambda _environment: told,
+            secrets=lambda _environment, _service: told,
         )
         _make(make, [environment.environment])
 

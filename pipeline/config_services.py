@@ -65,9 +65,10 @@ class ReleasedService(BaseModel):
         return base.model_copy(update=own | told)
 
     def inside(self, name: str, base: _AnyEnvironment) -> _AnyEnvironment:
-        """The environment `name` as this service has it."""
+        """The environment `name` as this service has it; `{environment}` in a secret's name is that name."""
         own = self._told("cpu", "memory", "desired", "before")
-        secrets = {"secrets": {**base.secrets, **self.secrets}}  # type: ignore[attr-defined]  # likewise
+        named = {key: value.replace("{environment}", name) for key, value in self.secrets.items()}
+        secrets = {"secrets": {**base.secrets, **named}}  # type: ignore[attr-defined]  # likewise
         if self.smoke:
             own["smoke"] = self.smoke
         own |= {"service": self.service, "url": self.urls.get(name, "")}

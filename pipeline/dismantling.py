@@ -4,41 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from pipeline.adapters.inventory import Inventory, Names, log_groups
-from pipeline.adapters.owned import cluster_tags, definition_tags, repository_tags, table_tags
+from pipeline.adapters.inventory import Inventory, Names
+from pipeline.adapters.owned import repository_tags, table_tags
 from pipeline.adapters.stack import Stacks
-from pipeline.adapters.taking_down import (
-    Services,
-    delete_log_group,
-    delete_repository,
-    delete_table,
-    image_count,
-)
-from pipeline.config import Settings
-from pipeline.errors import BusyError, StuckError
+from pipeline.adapters.taking_down import delete_repository, delete_table, image_count
+from pipeline.errors import BusyError
 from pipeline.locations import Location, Share
 from pipeline.model.inventory import Found, Presence
 from pipeline.model.verdict import Reason
+from pipeline.names import BASELINE, cluster_name, is_adopted, stack_name, table_name
 from pipeline.ports import Clock, Say
 from pipeline.provisioning import Hold
 from pipeline.reach import ENVIRONMENTS
+from pipeline.removal import Client, Foreign, Removal
 from pipeline.stacks import (
     APP_TAG,
-    BASELINE,
-    baseline_service_name,
-    cluster_name,
     families,
-    is_adopted,
+    former_parts,
     possible_stacks,
-    service_name,
     shared_stack,
-    stack_name,
-    table_name,
 )
 
-Client = Callable[[str], Any]
 _SHARED = {
     Share.ALL: "image repository, table and roles for CI",
     Share.REPOSITORY: "images and evidence in this region",
@@ -48,12 +35,14 @@ _SHARED = {
 
 @dataclass(frozen=True, slots=True)
 class CleanupPlan:
-    """What a clean-up would take away. `last`: no other environment is left, so what they share goes as well.
+    """What a clean-up would take away, by the `parts` of each environment that have something of their own.
 
-    `lost` says what cannot be had back, `notes` what stays, `reasons` why it may not be done.
+    `last`: no other environment is left, so what they share goes as well. `lost` says what cannot be had back, `notes`
+    what stays, `reasons` why it may not be done.
     """
 
     environments: tuple[str, ...]
+    parts: tuple[tuple[str, Location], ...]
     found: tuple[Found, ...]
     last: bool
     lost: tuple[str, ...] = ()
@@ -62,7 +51,7 @@ class CleanupPlan:
 
 
 class Dismantling:
-    """Clean-up in one account and region. The errors are those of `Stacks` and of the single steps."""
+    """Clean-up in one account and region. The errors are those of `Removal` and of the single steps."""
 
     def __init__(
         self,
@@ -72,9 +61,9 @@ class Dismantling:
         say: Say,
         *,
         hold: Hold,
-        gone: Callable[[str], None],
+        gone: Callable[[str, str], None],
     ) -> None:
-        """`hold` keeps rollouts away from an environment, `gone` is told when one is no more."""
+        """`hold` keeps rollouts away from an environment, `gone` is told when one, or a service in it, is no more."""
         self._location = location
         self._settings = location.settings
         self._client = client
@@ -83,8 +72,8 @@ class Dismantling:
         self._hold = hold
         self._gone = gone
         self._stacks = Stacks(client("cloudformation"), clock, say)
-        self._services = Services(client("ecs"), clock)
-        self._foreign = _Foreign(location.settings, self._stacks, client("ecs"))
+        self._removal = Removal(client, self._stacks, clock, say)
+        self._foreign = Foreign(self._stacks, client("ecs"))
 
     def plan(
         self,
@@ -99,26 +88,23 @@ class Dismantling:
         `going` are environments that leave this account and region in another's name; `elsewhere` says, in words, what
         is in use in other regions and needs what is shared here.
         """
-        reasons = [_adopted(name) for name in environments if is_adopted(self._settings, name)]
-        reasons += [
-            reason
-            for name in environments
-            for reason in self._foreign.stacks(possible_stacks(self._settings, name))
-        ]
-        reasons += [reason for name in environments for reason in self._foreign.cluster(name)]
+        reasons = [_adopted(name) for name in environments if self._is_adopted(name)]
+        parts = tuple((name, part) for name in environments for part in self._parts(name))
+        reasons += [reason for name, part in parts for reason in self._foreign_in(name, part)]
+        reasons += self._foreign.stacks(
+            [stack for name in environments for stack in self._common(name)], self._settings.app.name
+        )
         others = self._others((*environments, *going), elsewhere)
         last = not others and self._location.share is not Share.BESIDE
         if last:
-            reasons += self._foreign.stacks([stack_name(self._settings, "shared")])
-        found = self.inventory(environments, last=last, keep_images=keep_images)
-        shared = _SHARED.get(self._location.share)
-        notes = [f"{name} is still there: {shared} stay" for name in others if shared]
-        if self._settings.cloud.provider == "local":
-            notes.append(
-                "images and evidence of this machine stay in its registry: `local reset` deletes them"
-            )
+            shared = [stack_name(self._settings, "shared")]
+            reasons += self._foreign.stacks(shared, self._settings.app.name)
+        found = self.inventory(parts, last=last, keep_images=keep_images)
         lost = self._losses(found, keep_images=keep_images) if last else ()
-        return CleanupPlan(tuple(environments), found, last, lost, tuple(notes), tuple(reasons))
+        notes = self._stays(environments, others)
+        return CleanupPlan(
+            tuple(environments), parts, found, last, lost, notes, tuple(dict.fromkeys(reasons))
+        )
 
     def apply(self, plan: CleanupPlan, *, keep_images: bool) -> tuple[Found, ...]:
         """Takes it all away, and looks again: returns what is there then.
@@ -127,76 +113,76 @@ class Dismantling:
         """
         for name in plan.environments:
             with self._hold(name):
-                self._environment(name)
-            self._gone(name)
+                for _, part in (one for one in plan.parts if one[0] == name):
+                    self._removal.environment(part, name)
+                for stack in self._common(name):
+                    self._removal.stack(stack)
+            for part in self._location.parts:
+                self._gone(name, part.service)
         if plan.last:
             self._require_nobody()
             self._shared(keep_images=keep_images)
-        return self.inventory(plan.environments, last=plan.last, keep_images=keep_images)
+        return self.inventory(plan.parts, last=plan.last, keep_images=keep_images)
 
     def inventory(
-        self, environments: Sequence[str], *, last: bool, keep_images: bool = False
+        self, parts: Sequence[tuple[str, Location]], *, last: bool, keep_images: bool = False
     ) -> tuple[Found, ...]:
-        """What is there of the environments, and, with `last`, of what they share."""
+        """What is there of the parts of environments, and, with `last`, of what they share."""
         names = [
-            Names(name, cluster_name(self._settings, name), families(self._settings, name))
-            for name in environments
+            Names(part.settings.app.name, name, cluster_name(part.settings, name), families(part, name))
+            for name, part in parts
         ]
-        without = (
-            frozenset({"application-autoscaling"})
-            if self._settings.cloud.provider == "local"
-            else frozenset()
-        )
+        local = self._settings.cloud.provider == "local"
         inventory = Inventory(
             self._client,
             self._settings.app.name,
             self._settings.repository,
             table_name(self._settings),
             names,
-            without,
+            frozenset({"application-autoscaling"} if local else ()),
             self._settings.cloud.region,
         )
+        environments = {name for name, _ in parts}
         wanted = {*environments, *([BASELINE] if "staging" in environments else [])}
         seen = inventory.look()
         here = [one for one in seen if last or one.environment in wanted or one.presence is Presence.UNKNOWN]
         return tuple(_kept(one) if keep_images and one.kind == "repository" else one for one in here)
 
-    def _environment(self, name: str) -> None:
-        made_here = self._stacks.standing(stack_name(self._settings, name)) is not None
-        scaling = f"{stack_name(self._settings, name)}-autoscaling"
-        self._delete(scaling)
-        cluster = cluster_name(self._settings, name)
-        services = [service_name(self._settings, name)]
-        services += [baseline_service_name(self._settings)] if name == "staging" else []
-        for service in services:
-            if self._services.stop(cluster, service):
-                self._say(f"{name}: service {service} has no tasks any more")
-        if stopped := self._services.stop_tasks(cluster):
-            self._say(f"{name}: stopped {stopped} other tasks in cluster {cluster}")
-        for stack in reversed(possible_stacks(self._settings, name)):
-            self._delete(stack)
-        for family in families(self._settings, name):
-            self._forget(name, family, sure=made_here)
-        self._log_groups(name)
+    def _parts(self, name: str) -> tuple[Location, ...]:
+        """What has, or had before pipeline.toml was changed, resources of ours in an environment."""
+        now = [part for part in self._location.parts if not is_adopted(part.settings, name)]
+        return (*now, *former_parts(self._stacks, self._location, name))
 
-    def _forget(self, name: str, family: str, *, sure: bool) -> None:
-        """`sure`: the environment was ours until now. Else the newest revision tells whose the family is."""
-        newest, app = self._services.newest(family), self._settings.app.name
-        if newest and not sure and definition_tags(self._client("ecs"), newest).get(APP_TAG) != app:
-            self._say(f"{name}: left task definitions {family}, which have no tag {APP_TAG} = {app}")
-        elif count := self._services.forget(family):
-            self._say(f"{name}: deregistered {count} revisions of {family}")
+    def _common(self, name: str) -> tuple[str, ...]:
+        """The stacks that an environment's services have together."""
+        return possible_stacks(self._location, name) if self._settings.services else ()
 
-    def _log_groups(self, name: str) -> None:
-        """Those that outlived the stack: Container Insights makes its own."""
-        for group in log_groups(
-            self._client("logs"), self._settings.app.name, name, cluster_name(self._settings, name)
-        ):
-            delete_log_group(self._client("logs"), group)
-            self._say(f"{name}: deleted log group {group}")
+    def _foreign_in(self, name: str, part: Location) -> list[Reason]:
+        return [
+            *self._foreign.stacks(possible_stacks(part, name), part.settings.app.name),
+            *self._foreign.cluster(part, name),
+        ]
+
+    def _is_adopted(self, name: str) -> bool:
+        return all(is_adopted(part.settings, name) for part in self._location.parts)
+
+    def _stays(self, environments: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+        shared = _SHARED.get(self._location.share)
+        notes = [f"{name} is still there: {shared} stay" for name in others if shared]
+        notes += [
+            f"{part.called(name)} is adopted: it was not made by onedigest"
+            for name in environments
+            for part in self._location.parts
+            if is_adopted(part.settings, name) and not self._is_adopted(name)
+        ]
+        if self._settings.cloud.provider == "local":
+            notes.append(
+                "images and evidence of this machine stay in its registry: `local reset` deletes them"
+            )
+        return tuple(notes)
 
     def _shared(self, *, keep_images: bool) -> None:
-        self._delete(stack_name(self._settings, "shared"))
+        self._removal.stack(stack_name(self._settings, "shared"))
         app, ecr, dynamodb = self._settings.app.name, self._client("ecr"), self._client("dynamodb")
         if not keep_images and (repository_tags(ecr, self._settings.repository) or {}).get(APP_TAG) == app:
             count = delete_repository(ecr, self._settings.repository)
@@ -205,17 +191,6 @@ class Dismantling:
         if (table_tags(dynamodb, table) or {}).get(APP_TAG) == app:
             delete_table(dynamodb, table, self._clock)
             self._say(f"deleted table {table}")
-
-    def _delete(self, stack: str) -> None:
-        if self._stacks.standing(stack) is None:
-            self._stacks.delete(stack)  # an empty one, left by a proposal, is none to people
-            return
-        self._say(f"stack {stack}: deleting it")
-        try:
-            self._stacks.delete(stack)
-        except StuckError:
-            self._say(f"stack {stack}: not all of it could be deleted yet; once more")
-            self._stacks.delete(stack)
 
     def _others(self, going: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
         if self._location.share is Share.BESIDE:
@@ -232,11 +207,12 @@ class Dismantling:
             )
 
     def _stands(self, name: str) -> bool:
-        return self._stacks.standing(stack_name(self._settings, name)) is not None
+        parts = (*self._location.parts, *former_parts(self._stacks, self._location, name))
+        return any(self._stacks.standing(stack_name(part.settings, name)) is not None for part in parts)
 
     def in_use(self, name: str) -> bool:
         """Whether the environment needs what all share: its stack is there, or it is adopted and has no stack."""
-        return is_adopted(self._settings, name) or self._stands(name)
+        return any(is_adopted(part.settings, name) for part in self._location.parts) or self._stands(name)
 
     def _losses(self, found: Sequence[Found], *, keep_images: bool) -> tuple[str, ...]:
         lost = []
@@ -262,35 +238,3 @@ def _adopted(name: str) -> Reason:
 
 def _kept(found: Found) -> Found:
     return replace(found, presence=Presence.KEPT, why="as asked for with --keep-images")
-
-
-@dataclass(frozen=True, slots=True)
-class _Foreign:
-    """What bears our names and not our tag, as reasons against a clean-up."""
-
-    settings: Settings
-    known: Stacks
-    ecs: Any
-
-    def stacks(self, names: Sequence[str]) -> list[Reason]:
-        """Those of the stacks that somebody else made."""
-        found = [self.known.standing(stack) for stack in names]
-        return [
-            Reason(f"stack {stack.name} {self._untagged}", "delete it yourself, if it may go")
-            for stack in found
-            if stack is not None and stack.tags.get(APP_TAG) != self.settings.app.name
-        ]
-
-    def cluster(self, environment: str) -> list[Reason]:
-        """A cluster of the environment's name that is not ours: what runs in it is not either."""
-        name, app = cluster_name(self.settings, environment), self.settings.app.name
-        tags = cluster_tags(self.ecs, name)
-        made = self.known.resources(stack_name(self.settings, environment))
-        if tags is None or tags.get(APP_TAG) == app or made.get("Cluster") == name:
-            return []
-        remedy = f'to use it as it is, name it: environments.{environment}.cluster = "{name}"; else delete it yourself'
-        return [Reason(f"cluster {name} {self._untagged}", remedy)]
-
-    @property
-    def _untagged(self) -> str:
-        return f"has no tag {APP_TAG} = {self.settings.app.name}: it was not made by onedigest"

@@ -9,7 +9,6 @@ from pathlib import Path
 from pipeline.clouds import Ground, Survey, open_grounds
 from pipeline.config import Settings, load
 from pipeline.dismantling import CleanupPlan
-from pipeline.errors import ConfigurationError
 from pipeline.foundation import Foundation
 from pipeline.locations import Chosen, Location, Share, chosen, places_of
 from pipeline.model.inventory import Found
@@ -37,12 +36,6 @@ class Estate:
         Raises ConfigurationError, UsageError, UnavailableError, DeniedError.
         """
         about = chosen(load(root), environments, region)
-        if about.settings.services:
-            raise ConfigurationError(
-                f"{why} makes and deletes nothing for [services] of pipeline.toml",
-                hint="the local cloud sets itself up; on AWS name what is there: environments.ENV.cluster, "
-                "services.NAME.service and services.NAME.urls",
-            )
         return cls.of(about, open_grounds(root, about.settings, say), say, why)
 
     @classmethod

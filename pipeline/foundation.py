@@ -19,10 +19,11 @@ from pipeline.config import Settings
 from pipeline.dismantling import Dismantling
 from pipeline.locations import Location
 from pipeline.model.lease import Claim
+from pipeline.names import cluster_name, service_name, stack_name, table_name
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Made, Provisioning
 from pipeline.records import login
-from pipeline.stacks import APP_TAG, ENVIRONMENT_TAG, cluster_name, service_name, table_name
+from pipeline.stacks import APP_TAG, ENVIRONMENT_TAG
 
 WAIT_SECONDS = 900.0
 """How long whoever holds an environment is waited for."""
@@ -30,9 +31,13 @@ WAIT_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An environment after its set-up. `todo` are commands that are still needed before a release."""
+    """An environment after its set-up, or one of the services of a release in it: `part`, else empty.
+
+    `todo` are commands that are still needed before a release.
+    """
 
     name: str
+    part: str
     region: str
     url: str
     cluster: str
@@ -44,7 +49,8 @@ class Ready:
     def lines(self) -> tuple[str, ...]:
         """What people want to know of it."""
         where = f"{self.url or 'no address yet'}, in {self.region}"
-        told = [f"{self.name:<12}{where}, cluster {self.cluster}, service {self.service}"]
+        called = f"{self.name} {self.part}".strip()
+        told = [f"{called:<11} {where}, cluster {self.cluster}, service {self.service}"]
         told += [f"{'':<12}{what} {arn}" for what, arn in self.roles.items()]
         return (*told, *(f"{'':<12}to do: {line}" for line in self.todo))
 
@@ -53,6 +59,7 @@ class Ready:
         """The same as JSON values."""
         return {
             "name": self.name,
+            "part": self.part,
             "region": self.region,
             "url": self.url,
             "cluster": self.cluster,
@@ -97,33 +104,37 @@ class Foundation:
             self.location, ground.aws.client, SystemClock(), self.say, hold=self.hold, gone=ground.gone
         )
 
-    def now(self, name: str, made: Sequence[Made]) -> Ready:
-        """The environment as it is after its set-up."""
-        settings = self.settings
-        outputs = {
-            key: value for one in made if one.environment == name for key, value in one.outputs.items()
-        }
-        shared = {key: value for one in made if not one.environment for key, value in one.outputs.items()}
-        roles = {
-            "role for promotion": outputs.get("PromotionRoleArn"),
-            "role for CI": shared.get("CiRoleArn"),
-        }
+    def now(self, name: str, made: Sequence[Made]) -> list[Ready]:
+        """The environment as it is after its set-up, service by service."""
+        outputs = {one.name: one.outputs for one in made}
+        common = [f"{stack_name(self.settings, name)}-promotion", stack_name(self.settings, "shared")]
+        found = {key: value for stack in common for key, value in outputs.get(stack, {}).items()}
+        roles = {"role for promotion": "PromotionRoleArn", "role for CI": "CiRoleArn"}
+        told = {what: found[key] for what, key in roles.items() if key in found}
+        return [self._ready(part, name, outputs, told) for part in self.location.parts]
+
+    def _ready(
+        self, part: Location, name: str, outputs: Mapping[str, Mapping[str, str]], roles: Mapping[str, str]
+    ) -> Ready:
+        settings = part.settings
         own = settings.environments[name].url_in(self.ground.region)
+        made = outputs.get(stack_name(settings, name), {})
         return Ready(
             name,
+            part.service,
             self.ground.region,
-            self.ground.url(name, own or outputs.get("LoadBalancerUrl", "")),
+            self.ground.url(name, part.service, own or made.get("LoadBalancerUrl", "")),
             cluster_name(settings, name),
             service_name(settings, name),
-            {what: arn for what, arn in roles.items() if arn},
-            tuple(self._missing(name)),
+            roles,
+            tuple(self._missing(part, name)),
         )
 
-    def _missing(self, name: str) -> Iterator[str]:
+    def _missing(self, part: Location, name: str) -> Iterator[str]:
         """How to give the environment the secrets that pipeline.toml declares and that have no value yet."""
-        client, app = self.ground.aws.client("secretsmanager"), self.settings.app.name
+        client, app = self.ground.aws.client("secretsmanager"), part.settings.app.name
         there = "" if self.ground.region == self.location.home else f" --region {self.ground.region}"
-        for secret in sorted(set(self.settings.environments[name].secrets.values())):
+        for secret in sorted(set(part.settings.environments[name].secrets.values())):
             found = account_lookups.secret(client, secret)
             if found is None:
                 tags = f"Key={APP_TAG},Value={app} Key={ENVIRONMENT_TAG},Value={name}"

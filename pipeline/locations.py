@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from pipeline.config import Settings
+from pipeline.config_services import ReleasedService
 from pipeline.errors import UsageError
 from pipeline.reach import ecr_place, in_region, regions_of
 
@@ -30,16 +31,20 @@ class Share(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A region as one identity reaches it. `settings` have it as `cloud.region`; table and key are in region `home`."""
+    """A region as one identity reaches it. `settings` have it as `cloud.region`; table and key are in region `home`.
+
+    `service`: of a release of several services, what is made for this one alone.
+    """
 
     settings: Settings
     home: str
     share: Share = Share.ALL
+    service: str = ""
 
     @classmethod
-    def at(cls, settings: Settings, region: str, share: Share) -> Location:
-        """A region, where `settings` are those of the project."""
-        return cls(in_region(settings, region), settings.cloud.region, share)
+    def at(cls, settings: Settings, region: str, share: Share, home: str = "") -> Location:
+        """A region, where `settings` are those of the project, or of another region of it with `home` told."""
+        return cls(in_region(settings, region), home or settings.cloud.region, share)
 
     @classmethod
     def whole(cls, settings: Settings) -> Location:
@@ -47,8 +52,36 @@ class Location:
         return cls(settings, settings.cloud.region)
 
     def of(self, service: str) -> Location:
-        """The same for one service of a release; empty: all of it."""
-        return replace(self, settings=self.settings.of(service))
+        """The same for one service of a release; empty: all of it. What all services share is not that one's."""
+        if not service:
+            return self
+        return replace(self, settings=self.settings.of(service), share=Share.BESIDE, service=service)
+
+    @property
+    def parts(self) -> tuple[Location, ...]:
+        """What has resources of its own there: each service of a release, or the app where it is one service."""
+        return tuple(self.of(name) for name in self.settings.services) or (self,)
+
+    def former(self, service: str) -> Location:
+        """The same for a service that was one of the release, and that pipeline.toml does not have any more.
+
+        Empty: for the app, where it was one service once.
+        """
+        had = {**self.settings.services, service: ReleasedService()} if service else {}
+        return replace(self, settings=self.settings.model_copy(update={"services": had})).of(service)
+
+    @property
+    def release(self) -> str:
+        """The name of the app, also for one of its services."""
+        return (
+            self.settings.app.name.removesuffix(f"-{self.service}")
+            if self.service
+            else self.settings.app.name
+        )
+
+    def called(self, environment: str) -> str:
+        """An environment in words, with the service that this is about."""
+        return f"{environment} {self.service}" if self.service else environment
 
     def images(self, environment: str) -> str:
         """The region of the repository that an environment pulls from here."""

@@ -35,13 +35,13 @@ from pipeline.model.service import Previous, digests_run
 from pipeline.model.task_definition import digest_in
 from pipeline.model.verdict import Outcome, Verdict
 from pipeline.model.waves import deployment_in
+from pipeline.names import BASELINE, cluster_name, service_name
 from pipeline.ports import Candidate, Clock, Held, Lease, Say
 from pipeline.preflight import Preflight, Preview, Wish
 from pipeline.reach import Site, local_name
 from pipeline.records import Records
 from pipeline.rollout import Check, DeploySpec, Rollout, RolloutResult
 from pipeline.shares import Shares
-from pipeline.stacks import BASELINE, cluster_name, service_name
 
 _IN_ORDER = frozenset({"prod"})
 """Where nothing older comes after something newer. On staging an older digest may be tried again."""

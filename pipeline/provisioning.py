@@ -17,25 +17,24 @@ from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.stack import Stacks, Standing
 from pipeline.adapters.template_file import parsed
 from pipeline.config import Settings
+from pipeline.iam import too_large
 from pipeline.locations import Location, Share
 from pipeline.model.stack_plan import ResourceChange, StackPlan, losses, rests
 from pipeline.model.task_size import not_on_fargate
 from pipeline.model.template import resources_made
 from pipeline.model.verdict import Reason
+from pipeline.names import database_secret, is_adopted, stack_name, table_name
 from pipeline.ports import Clock, Say
 from pipeline.stacks import (
     APP_TAG,
     RUNNING,
     StackSpec,
     certificate,
-    database_secret,
-    is_adopted,
+    former_parts,
     not_here,
     possible_stacks,
     shared_stack,
-    stack_name,
     stacks_of,
-    table_name,
 )
 
 Hold = Callable[[str], AbstractContextManager[Any]]
@@ -94,9 +93,10 @@ class Clients:
 
 
 class Provisioning:
-    """Set-up in one account and region. `secrets` gives an environment's further parameters, such as DatabaseUrl.
+    """Set-up in one account and region, of all services of a release.
 
-    The errors are those of `Stacks`; UnavailableError where another API does not answer.
+    `secrets` gives further parameters of an environment's service, such as DatabaseUrl. The errors are those of
+    `Stacks`; UnavailableError where another API does not answer.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Provisioning:
         say: Say,
         *,
         hold: Hold = lambda _environment: nullcontext(),
-        secrets: Callable[[str], Mapping[str, str]] = lambda _environment: {},
+        secrets: Callable[[str, str], Mapping[str, str]] = lambda _environment, _service: {},
     ) -> None:
         """`hold` keeps rollouts away while an environment's stacks are changed."""
         self._location = location
@@ -120,12 +120,14 @@ class Provisioning:
 
     def plan(self, environments: Sequence[str], *, accept_loss: bool = False) -> SetupPlan:
         """What setting the environments up would do. Nothing is changed."""
-        ours = [name for name in environments if not is_adopted(self._settings, name)]
-        notes = [_adopted(self._settings, name) for name in environments if name not in ours]
+        parts = [(name, part) for name in environments for part in self._location.parts]
+        ours = [(name, part) for name, part in parts if not is_adopted(part.settings, name)]
+        notes = [_adopted(part, name) for name, part in parts if (name, part) not in ours]
+        before = [(name, former_parts(self._stacks, self._location, name)) for name in environments]
+        notes += [_left(part, name) for name, formers in before for part in formers]
         specs, reasons = self._wanted(ours, notes)
-        for name in ours:
-            reasons += (*_certificate_elsewhere(self._settings, name), *_no_such_task(self._settings, name))
-        steps = [self._surplus(name) for environment in ours for name in self._no_longer(environment)]
+        every = _with_common(self._location, ours)
+        steps = [step for name, part in every for step in _no_longer(self._stacks, part, name)]
         for spec in specs:
             step, refused = self._looked_at(spec, notes)
             steps += [step] if step else []
@@ -133,18 +135,24 @@ class Provisioning:
         if not accept_loss:
             reasons += [loss.reason for loss in losses(step.plan for step in steps)]
             reasons += rests(step.plan for step in steps)
-        return SetupPlan(tuple(steps), tuple(dict.fromkeys(notes)), tuple(reasons))
+        return SetupPlan(tuple(steps), tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(reasons)))
 
     def apply(self, plan: SetupPlan) -> list[Made]:
         """Does what the plan says, which must have no reasons against it. Each stack is made sure of, in order."""
         return [self._applied(step) for step in plan.steps]
 
-    def _wanted(self, environments: Sequence[str], notes: list[str]) -> tuple[list[StackSpec], list[Reason]]:
+    def _wanted(
+        self, ours: Sequence[tuple[str, Location]], notes: list[str]
+    ) -> tuple[list[StackSpec], list[Reason]]:
+        """What all share, then each environment's, where all its services share something that last."""
         shared, reasons = self._shared(notes)
         specs = [shared] if shared else []
-        for environment in environments:
-            notes += not_here(self._settings, environment)
-            specs += [self._filled(spec, notes) for spec in stacks_of(self._location, environment)]
+        for name, part in _with_common(self._location, ours):
+            notes += not_here(part, name)
+            reasons += too_large(part, name)
+            specs += [self._filled(spec, notes) for spec in stacks_of(part, name)]
+        for name, part in ours:
+            reasons += (*_certificate_elsewhere(part.settings, name), *_no_such_task(part, name))
         return specs, reasons
 
     def _shared(self, notes: list[str]) -> tuple[StackSpec | None, list[Reason]]:
@@ -187,8 +195,8 @@ class Provisioning:
         """With the environment's secrets; a secret that somebody else keeps is left to them."""
         if "DatabaseSecret" not in spec.request.parameters:
             return spec
-        told = self._secrets(spec.environment)
-        name = database_secret(self._settings, spec.environment)
+        told = self._secrets(spec.environment, spec.part.service)
+        name = database_secret(spec.part.settings, spec.environment)
         asked = spec.request.parameters["DatabaseSecret"] == "yes"
         if (
             asked
@@ -200,11 +208,11 @@ class Provisioning:
         return spec.told(**told)
 
     def _looked_at(self, spec: StackSpec, notes: list[str]) -> tuple[Step | None, list[Reason]]:
-        standing = self._stacks.standing(spec.name)
-        if standing is not None and standing.tags.get(APP_TAG) != self._settings.app.name:
-            return None, [_not_ours(standing, self._settings.app.name)]
+        standing, app = self._stacks.standing(spec.name), spec.part.settings.app.name
+        if standing is not None and standing.tags.get(APP_TAG) != app:
+            return None, [_not_ours(standing, app)]
         if standing is None or standing.never_whole:
-            if spec.after_rollout and not self._runs(spec.environment):
+            if spec.after_rollout and not self._runs(spec):
                 notes.append(
                     f"{spec.name}: after the first rollout of {spec.environment}; run setup again then"
                 )
@@ -219,8 +227,8 @@ class Provisioning:
             plan = StackPlan(spec.name, changes)
         return Step(plan, spec, spec.environment), []
 
-    def _runs(self, environment: str) -> bool:
-        own = stacks_of(self._location, environment)[0].service
+    def _runs(self, spec: StackSpec) -> bool:
+        own = stacks_of(spec.part, spec.environment)[0].service
         live = owned.live_service(self._clients.ecs, own.cluster, own.service) if own else None
         return live is not None and live.desired > 0
 
@@ -272,29 +280,43 @@ class Provisioning:
         did = "unchanged" if not stack.changed else "created" if step.plan.new else "changed"
         return Made(step.plan.name, step.environment, did, stack.outputs)
 
-    def _no_longer(self, environment: str) -> list[str]:
-        """Stacks of ours that stand and are asked for no more, the last made first."""
-        wanted = {spec.name for spec in stacks_of(self._location, environment)}
-        others = [name for name in possible_stacks(self._settings, environment) if name not in wanted]
-        found = {name: self._stacks.standing(name) for name in reversed(others)}
-        return [
-            name
-            for name, stack in found.items()
-            if stack and stack.tags.get(APP_TAG) == self._settings.app.name
-        ]
 
-    def _surplus(self, name: str) -> Step:
-        environment = name.removeprefix(stack_name(self._settings, "")).split("-")[0]
-        why = "remove the whole stack: pipeline.toml asks for it no more"
-        return Step(StackPlan(name, (), new=True, why=why), None, environment)
+def _no_longer(known: Stacks, part: Location, environment: str) -> list[Step]:
+    """Stacks of ours that stand and are asked for no more, the last made first."""
+    wanted = {spec.name for spec in stacks_of(part, environment)}
+    others = [name for name in possible_stacks(part, environment) if name not in wanted]
+    found = {name: known.standing(name) for name in reversed(others)}
+    why = "remove the whole stack: pipeline.toml asks for it no more"
+    return [
+        Step(StackPlan(name, (), new=True, why=why), None, environment)
+        for name, stack in found.items()
+        if stack and stack.tags.get(APP_TAG) == part.settings.app.name
+    ]
 
 
-def _adopted(settings: Settings, name: str) -> str:
-    own = settings.environments[name]
+def _with_common(location: Location, ours: Sequence[tuple[str, Location]]) -> list[tuple[str, Location]]:
+    """With the app itself after each environment's services, for what they have together."""
+    if not location.settings.services:
+        return list(ours)
+    names = dict.fromkeys(name for name, _ in ours)
+    return [one for name in names for one in (*(each for each in ours if each[0] == name), (name, location))]
+
+
+def _adopted(part: Location, name: str) -> str:
+    own = part.settings.environments[name]
     told = ", ".join(
         f"{key} {value}" for key, value in (("cluster", own.cluster), ("service", own.service)) if value
     )
-    return f"{name} is adopted ({told} in pipeline.toml): nothing is made or changed there"
+    return f"{part.called(name)} is adopted ({told} in pipeline.toml): nothing is made or changed there"
+
+
+def _left(part: Location, name: str) -> str:
+    what = (
+        f"{part.called(name)} is not in pipeline.toml any more"
+        if part.service
+        else f"{name} has {stack_name(part.settings, name)} from when the app was one service"
+    )
+    return f"{what}: it is left as it is, cleanup deletes it"
 
 
 def _certificate_elsewhere(settings: Settings, name: str) -> list[Reason]:
@@ -312,18 +334,18 @@ def _certificate_elsewhere(settings: Settings, name: str) -> list[Reason]:
     ]
 
 
-def _no_such_task(settings: Settings, name: str) -> list[Reason]:
+def _no_such_task(part: Location, name: str) -> list[Reason]:
     """Fargate has tasks of some sizes alone."""
-    own = settings.environments[name]
-    on_fargate = settings.cloud.provider == "aws" and own.setup.capacity == "fargate"
+    own = part.settings.environments[name]
+    on_fargate = part.settings.cloud.provider == "aws" and own.setup.capacity == "fargate"
     why = not_on_fargate(own.cpu, own.memory) if on_fargate else ""
     if not why:
         return []
+    key = f"services.{part.service}" if part.service else f"environments.{name}"
     return [
         Reason(
-            f"Fargate runs no task of {name}'s size: {why}",
-            f"mend environments.{name}.cpu and environments.{name}.memory, "
-            f'or set environments.{name}.setup.capacity = "ec2"',
+            f"Fargate runs no task of {part.called(name)}'s size: {why}",
+            f'mend {key}.cpu and {key}.memory, or set environments.{name}.setup.capacity = "ec2"',
         )
     ]
 

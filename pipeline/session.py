@@ -37,6 +37,7 @@ from pipeline.model.policy import Override
 from pipeline.model.rollback import leaving_all
 from pipeline.model.run import RunReport
 from pipeline.model.verdict import Outcome, Reason
+from pipeline.names import table_name
 from pipeline.places import Place
 from pipeline.ports import Candidate, Source, Stage
 from pipeline.preflight import Preview
@@ -46,7 +47,6 @@ from pipeline.records import Records
 from pipeline.release_beside import ReleaseBeside
 from pipeline.run_files import RunFiles
 from pipeline.runner import Runner
-from pipeline.stacks import table_name
 from pipeline.terminal import Terminal, Watcher
 from pipeline.trust import Signing
 from pipeline.workers import Workers

@@ -73,9 +73,9 @@ class Grounds:
             self.region,
             "000000000000",
             "an emulator",
-            lambda environment: {"DatabaseUrl": f"postgresql://{environment}"},
-            lambda _name, own: own,
-            self.gone.append,
+            lambda environment, service: {"DatabaseUrl": f"postgresql://{environment}{service}"},
+            lambda _environment, _service, own: own,
+            lambda environment, service: self.gone.append(f"{environment} {service}".strip()),
         )
         return Foundation(Location.whole(self.settings), ground, ground, (), self.said.append, "a test")
 
@@ -98,7 +98,9 @@ class Grounds:
         return take.apply(plan, keep_images=keep_images)
 
     def there(self, *environments: str) -> tuple[Found, ...]:
-        return self.foundation().dismantling.inventory(environments, last=True)
+        whole = self.foundation()
+        parts = [(name, part) for name in environments for part in whole.location.parts]
+        return whole.dismantling.inventory(parts, last=True)
 
 
 @contextmanager

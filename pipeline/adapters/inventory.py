@@ -29,8 +29,12 @@ _LISTED_HERE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What an environment's things are called where a service gives no tags: its clusters, and families by prefix."""
+    """What an environment's things are called where AWS gives no tags: its cluster, and families by prefix.
 
+    `app` is the app's name, or that of one service of a release, which its things are tagged with.
+    """
+
+    app: str
     environment: str
     cluster: str
     families: tuple[str, ...]
@@ -40,7 +44,8 @@ class Names:
 class Inventory:
     """Looks at one account and region. `client` makes boto3's clients by name; `without` are services it lacks.
 
-    IAM has no regions: a role counts here unless it is tagged with another region than `region`.
+    What is tagged with the app is looked for, and with each of its services that `environments` name. IAM has no
+    regions: a role counts here unless it is tagged with another region than `region`.
     """
 
     client: Client
@@ -50,6 +55,11 @@ class Inventory:
     environments: Sequence[Names]
     without: frozenset[str] = frozenset()
     region: str = ""
+
+    @property
+    def apps(self) -> tuple[str, ...]:
+        """The app's name and those of its services, as tags have them."""
+        return tuple(dict.fromkeys([self.app, *(names.app for names in self.environments)]))
 
     def look(self) -> tuple[Found, ...]:
         """Everything of the app, of the environments named and what they share. What cannot be seen is UNKNOWN."""
@@ -66,6 +76,8 @@ class Inventory:
         yield "log group", self._log_groups
         yield "secret", self._secrets
         yield "role", self._roles
+        names = {one.environment for one in self.environments}
+        yield "policy", lambda: _policies(self.client("iam"), f"onedigest-{self.app}", names)
         yield "repository", self._repository
         yield "table", self._table
         if "application-autoscaling" not in self.without:
@@ -75,22 +87,23 @@ class Inventory:
     def _stacks(self) -> Iterable[Found]:
         for stack in _pages(self.client("cloudformation"), "describe_stacks", "Stacks"):
             tags = tags_of(stack.get("Tags"))
-            if tags.get(APP) == self.app and stack["StackStatus"] != "DELETE_COMPLETE":
+            if tags.get(APP) in self.apps and stack["StackStatus"] != "DELETE_COMPLETE":
                 why = stack["StackStatus"]
                 yield Found("stack", stack["StackName"], tags.get(ENVIRONMENT, ""), why=why)
 
     def _clusters(self) -> Iterable[Found]:
         ecs = self.client("ecs")
-        wanted = {names.cluster: names.environment for names in self.environments}
+        wanted = {names.cluster: names for names in self.environments}
         for cluster in _clusters(ecs, list(wanted)):
             name = str(cluster["clusterName"])
-            if tags_of(cluster.get("tags")).get(APP) != self.app:
+            environment = wanted[name].environment
+            if tags_of(cluster.get("tags")).get(APP) != wanted[name].app:
                 continue
-            yield Found("cluster", name, wanted[name])
+            yield Found("cluster", name, environment)
             for arn in _pages(ecs, "list_services", "serviceArns", cluster=name):
-                yield Found("service", str(arn).rsplit("/", 1)[-1], wanted[name])
+                yield Found("service", str(arn).rsplit("/", 1)[-1], environment)
             for arn in _pages(ecs, "list_tasks", "taskArns", cluster=name):
-                yield Found("task", str(arn).rsplit("/", 1)[-1], wanted[name])
+                yield Found("task", str(arn).rsplit("/", 1)[-1], environment)
 
     def _definitions(self) -> Iterable[Found]:
         for names in self.environments:
@@ -129,12 +142,12 @@ class Inventory:
             told = elbv2.describe_tags(ResourceArns=mine[start : start + _TAGS_OF])["TagDescriptions"]
             for one in told:
                 tags = tags_of(one["Tags"])
-                if tags.get(APP) == self.app:
+                if tags.get(APP) in self.apps:
                     yield Found(*arns[one["ResourceArn"]], tags.get(ENVIRONMENT, ""))
 
     def _network(self) -> Iterable[Found]:
         ec2 = self.client("ec2")
-        mine = [{"Name": f"tag:{APP}", "Values": [self.app]}]
+        mine = [{"Name": f"tag:{APP}", "Values": list(self.apps)}]
         vpcs = []
         for operation, key, identity, kind in _NETWORK:
             for one in _pages(ec2, operation, key, Filters=mine):
@@ -154,27 +167,29 @@ class Inventory:
                     )
 
     def _groups(self) -> Iterable[Found]:
-        mine = [{"Name": f"tag:{APP}", "Values": [self.app]}]
+        mine = [{"Name": f"tag:{APP}", "Values": list(self.apps)}]
         client = self.client("autoscaling")
         for one in _pages(client, "describe_auto_scaling_groups", "AutoScalingGroups", Filters=mine):
             tags = tags_of(one.get("Tags"))
-            if tags.get(APP) == self.app:
+            if tags.get(APP) in self.apps:
                 yield Found("auto scaling group", str(one["AutoScalingGroupName"]), tags.get(ENVIRONMENT, ""))
 
     def _alarms(self) -> Iterable[Found]:
         for names in self.environments:
-            wanted = [f"{self.app}-{names.environment}-{what}" for what in ("errors", "latency", "unhealthy")]
+            wanted = [
+                f"{names.app}-{names.environment}-{what}" for what in ("errors", "latency", "unhealthy")
+            ]
             found = self.client("cloudwatch").describe_alarms(AlarmNames=wanted).get("MetricAlarms", ())
             yield from (Found("alarm", str(one["AlarmName"]), names.environment) for one in found)
 
     def _log_groups(self) -> Iterable[Found]:
         for names in self.environments:
-            for group in log_groups(self.client("logs"), self.app, names.environment, names.cluster):
+            for group in log_groups(self.client("logs"), names.app, names.environment, names.cluster):
                 yield Found("log group", group, names.environment)
 
     def _secrets(self) -> Iterable[Found]:
-        for name, tags in secret_names(self.client("secretsmanager"), f"{self.app}/"):
-            if tags.get(APP) == self.app:
+        for name, tags in secret_names(self.client("secretsmanager"), self.app):
+            if tags.get(APP) in self.apps and name.partition("/")[0] in self.apps:
                 yield Found("secret", name, tags.get(ENVIRONMENT, ""))
 
     def _roles(self) -> Iterable[Found]:
@@ -184,7 +199,7 @@ class Inventory:
             name = str(role["RoleName"])
             if name.startswith(prefix):
                 tags = tags_of(iam.list_role_tags(RoleName=name)["Tags"])
-                if tags.get(APP) == self.app and tags.get(REGION, self.region) == self.region:
+                if tags.get(APP) in self.apps and tags.get(REGION, self.region) == self.region:
                     yield Found("role", name, tags.get(ENVIRONMENT, ""))
 
     def _repository(self) -> Iterable[Found]:
@@ -206,35 +221,39 @@ class Inventory:
                     yield Found("scaling target", str(one["ResourceId"]), names.environment)
 
     def _tagged(self) -> Iterable[Found]:
-        mine = [{"Key": APP, "Values": [self.app]}]
-        listed = _pages(
-            self.client("resourcegroupstaggingapi"),
-            "get_resources",
-            "ResourceTagMappingList",
-            TagFilters=mine,
-        )
-        for one in listed:
+        named = {"dynamodb": self.table, "ecr": self.repository}
+        for one in self._resources():
             arn = str(one["ResourceARN"])
             service = arn.split(":")[2]
             if service == "kms":
                 yield from _key(self.client("kms"), arn)
-            elif service in ("dynamodb", "ecr"):
-                yield from self._renamed(service, arn)
+            elif service in named:
+                yield from _renamed(self.client(service), arn, named[service])
             elif service not in _LISTED_HERE:
                 yield Found("resource", arn, tags_of(one["Tags"]).get(ENVIRONMENT, ""))
 
-    def _renamed(self, service: str, arn: str) -> Iterable[Found]:
-        """A table or repository that is there under another name than pipeline.toml has now."""
-        name = arn.split(":", 5)[5].split("/", 1)[-1]
-        kind, now, tags = (
-            ("table", self.table, table_tags)
-            if service == "dynamodb"
-            else ("repository", self.repository, repository_tags)
-        )
-        if name != now and tags(self.client(service), name) is not None:
-            yield Found(
-                kind, name, why=f"pipeline.toml names {now} now: delete this one yourself, if it may go"
-            )
+    def _resources(self) -> Iterator[Any]:
+        """What the tagging API knows of the app and its services, of which it takes so many at once."""
+        client = self.client("resourcegroupstaggingapi")
+        for start in range(0, len(self.apps), _TAGS_OF):
+            mine = [{"Key": APP, "Values": list(self.apps[start : start + _TAGS_OF])}]
+            yield from _pages(client, "get_resources", "ResourceTagMappingList", TagFilters=mine)
+
+
+def _renamed(client: Any, arn: str, now: str) -> Iterable[Found]:
+    """A table or repository that is there under another name than pipeline.toml has now."""
+    kind, tags = ("table", table_tags) if arn.split(":")[2] == "dynamodb" else ("repository", repository_tags)
+    name = arn.split(":", 5)[5].split("/", 1)[-1]
+    if name != now and tags(client, name) is not None:
+        yield Found(kind, name, why=f"pipeline.toml names {now} now: delete this one yourself, if it may go")
+
+
+def _policies(iam: Any, prefix: str, environments: Iterable[str]) -> Iterable[Found]:
+    """Those attached to a role for promotion that is about many services; CloudFormation gives them no tags."""
+    known = {f"{prefix}-{one}-promotion-": one for one in environments}
+    for policy in _pages(iam, "list_policies", "Policies", Scope="Local"):
+        name = str(policy["PolicyName"])
+        yield from (Found("policy", name, one) for begins, one in known.items() if name.startswith(begins))
 
 
 def _key(kms: Any, arn: str) -> Iterable[Found]:

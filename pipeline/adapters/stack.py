@@ -68,7 +68,7 @@ class Standing:
 
 
 def template(name: str) -> str:
-    """The text of a template: `environment`, `shared`, `baseline`, `autoscaling` (pipeline/templates/NAME.yaml)."""
+    """The text of a template: `environment`, `shared`, `promotion`, … (pipeline/templates/NAME.yaml)."""
     return (TEMPLATES / f"{name}.yaml").read_text("utf-8")
 
 
@@ -91,6 +91,13 @@ class Stacks:
         with _errors(name):
             found = state_of(self._client, name)
         return None if found is None or found["StackStatus"] in NOT_THERE else _standing(found)
+
+    def tagged(self, key: str, value: str) -> tuple[Standing, ...]:
+        """Every stack that has this tag, as `standing` has it."""
+        with aws_errors("cloudformation:DescribeStacks"):
+            pages = self._client.get_paginator("describe_stacks").paginate()
+            found = [one for page in pages for one in page["Stacks"] if one["StackStatus"] not in NOT_THERE]
+        return tuple(_standing(one) for one in found if tags_of(one.get("Tags")).get(key) == value)
 
     def resources(self, name: str) -> Mapping[str, str]:
         """Physical ids by logical name of what the stack has; empty when there is no such stack."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipeline.provisioning import Made, SetupPlan, Step
 
 _TYPED = frozenset({"prod"})
+_WIDTH = 34
+"""Columns for a stack's name."""
 
 
 class Options(TypedDict):
@@ -78,11 +80,12 @@ def _tell(terminal: Terminal, foundation: Foundation, plan: SetupPlan) -> None:
     terminal.tell(f"cloud: {foundation.ground.text}")
     for note in plan.notes:
         terminal.tell(note)
+    width = max([_WIDTH, *(len(step.plan.name) + 2 for step in plan.steps)])
     for step in plan.steps:
         first, *others = step.plan.lines
-        terminal.tell(f"{step.plan.name:<34}{first}")
+        terminal.tell(f"{step.plan.name:<{width}}{first}")
         for line in others:
-            terminal.tell(f"{'':<34}{line}")
+            terminal.tell(f"{'':<{width}}{line}")
 
 
 def _document(estate: Estate, plans: Sequence[tuple[Foundation, SetupPlan]]) -> dict[str, Any]:
@@ -129,14 +132,15 @@ def _done(foundation: Foundation, made: Sequence[Made], document: dict[str, Any]
     did = {(foundation.ground.region, one.name): one.did for one in made}
     for stack in document["stacks"]:
         stack["did"] = did.get((stack["region"], stack["name"]), stack["did"])
-    return [foundation.now(name, made) for name in foundation.environments]
+    return [ready for name in foundation.environments for ready in foundation.now(name, made)]
 
 
 def _finish(terminal: Terminal, ready: Sequence[Ready], document: dict[str, Any]) -> int:
     document["environments"] = [one.document for one in ready]
-    for one in ready:
-        for line in one.lines:
-            terminal.tell(line)
+    for line in dict.fromkeys(
+        line for one in ready for line in one.lines
+    ):  # what services share is told once
+        terminal.tell(line)
     text = (
         "ready: python -m pipeline run"
         if not any(one.todo for one in ready)
@@ -152,8 +156,8 @@ def _answer(terminal: Terminal, text: str, document: dict[str, Any], outcome: st
 
 def _print_iam(invocation: Invocation, environments: Sequence[str], region: str) -> int:
     from pipeline.config import load
+    from pipeline.iam import policies
     from pipeline.locations import chosen
-    from pipeline.stacks import policies
 
     about = chosen(load(invocation.root), environments or ("staging", "prod"), region)
     found = policies(about.settings, about.places)

@@ -1,18 +1,25 @@
-"""What each identity must be allowed, as IAM policies: set-up, CI (build, push, test, sign), and a promotion.
+"""What CI (build, push, test, sign) and a promotion must be allowed, as IAM policies.
 
-The roles in the templates have the same statements; a test compares the two.
+The role for promotion is made with the same statements. That for CI has them in its template; a test compares the two.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Statement = Mapping[str, Any]
 Policy = Mapping[str, Any]
 
 ECS_TASKS = "ecs-tasks.amazonaws.com"
+_WRITTEN, _ATTACHED = 10_240, 6_144
+"""The most characters of the policies written into one role, and of a policy of its own; white space is not counted."""
+
+_LONGEST = ("0" * 12, "aws-us-gov")
+"""An account and a partition as long as any: what a policy is told in their places may be shorter."""
+
 _VERSION = "2012-10-17"
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _PUSH = ("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart")
@@ -24,7 +31,8 @@ class Scope:
     """What the policies are about. `account` is an account's id, or `*` where it is not known.
 
     `repository` and `table` are names, `key` is an alias in KMS without `alias/`. `home` is the region of table and
-    key, `images` that of the repository; empty: `region`.
+    key, `images` those of the repository; empty: `region`. `regions`: all that an environment is in, where those are
+    several; `region` is `*` then.
     """
 
     app: str
@@ -34,15 +42,17 @@ class Scope:
     key: str
     account: str = "*"
     home: str = ""
-    images: str = ""
+    images: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    partition: str = "aws"
 
     def arn(self, service: str, resource: str, region: str = "") -> str:
         """The ARN of a resource in this region, or another, and account."""
-        return f"arn:aws:{service}:{region or self.region}:{self.account}:{resource}"
+        return f"arn:{self.partition}:{service}:{region or self.region}:{self.account}:{resource}"
 
     def role(self, name: str) -> str:
         """The ARN of a role, which has no region."""
-        return f"arn:aws:iam::{self.account}:role/{name}"
+        return f"arn:{self.partition}:iam::{self.account}:role/{name}"
 
     @property
     def prefix(self) -> str:
@@ -52,279 +62,237 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """An environment in a scope: its name, cluster and service.
+    """An environment's service: the app or `<app>-<service>` as which it is made, the environment, cluster, service.
 
-    `asks` is the environment whose service it is compared with, by cluster and service, and `beside` the service in
-    its own cluster that runs what that one runs; None and empty where there is none.
+    `loaded`: tasks of other families than the service's run there too, which load it or are loaded beside it. `beside`
+    is the service beside it, `asks` the one that it is compared with, by cluster and service; both are empty where
+    nothing is compared.
     """
 
+    app: str
     name: str
     cluster: str
     service: str
-    asks: tuple[str, str] | None = None
+    loaded: bool = False
     beside: str = ""
+    asks: tuple[str, str] | None = None
+
+    @property
+    def called(self) -> str:
+        """How the names of its task definitions and, after our prefix, of its stacks and roles begin."""
+        return f"{self.app}-{self.name}"
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The service and the one beside it, as ARNs name them."""
+        return tuple(f"{self.cluster}/{name}" for name in (self.service, self.beside) if name)
 
 
 def ci_policy(scope: Scope) -> Policy:
     """For CI: build, push, test, sign. It cannot reach an environment."""
-    return _policy([*_images(scope), *_signing(scope)])
+    return policy([*_images(scope), *_signing(scope)])
 
 
-def promotion_policy(scope: Scope, grounds: Grounds) -> Policy:
-    """For who rolls out to one environment, and for nothing in another."""
-    return _policy(
+def promotion_policy(scope: Scope, services: Sequence[Grounds], roles: Sequence[str] = ()) -> Policy:
+    """For who rolls out to one environment, all `services` of a release at once, and for nothing in another.
+
+    `roles` are those by which others are asked that it is compared with.
+    """
+    return policy(
         [
+            *([assuming(roles)] if roles else []),
             *_images(scope),
             *_signing(scope),
-            *_rollout(scope, grounds),
-            *_watching(scope, grounds),
-            *_asking(scope, grounds),
-            _on("Records", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"), _table(scope)),
+            *_each(scope, services),
+            *_own_role(scope, services),
+            statement("LookAtDefinitions", "ecs:DescribeTaskDefinition", "*"),
+            statement("Look", _LOOK_ROLLOUT, "*"),
+            *_asking(scope, services),
+            _records(scope),
         ]
     )
 
 
-def setup_policy(scope: Scope, environments: Sequence[Grounds]) -> Policy:
-    """For `setup` and `cleanup`. Creating network, scaling and keys cannot be narrowed to names, only to the region."""
-    return _policy(
-        [
-            *_stacks(scope),
-            *_own_resources(scope),
-            *_services(scope, environments),
-            _on("Look", _LOOK, "*"),
-            {
-                **_on("Key", _KEY_CALLS, scope.arn("kms", "key/*")),
-                "Condition": {"StringEquals": {"aws:ResourceTag/onedigest:app": scope.app}},
-            },
-            {
-                **_on("NetworkAndKey", _BROAD, "*"),
-                "Condition": {"StringEquals": {"aws:RequestedRegion": scope.region}},
-            },
-            {
-                **_on("ServiceRoles", "iam:CreateServiceLinkedRole", "*"),
-                "Condition": {"StringEquals": {"iam:AWSServiceName": list(_LINKED)}},
-            },
-        ]
-    )
+def in_portions(scope: Scope, services: Sequence[Grounds], roles: Sequence[str] = ()) -> tuple[Policy, ...]:
+    """The policy for promotion as IAM takes it: as much as can be written into a role, then policies of their own."""
+    measured = replace(scope, account=_LONGEST[0], partition=_LONGEST[1])
+    found, rest = list[Policy](), list(services)
+
+    def told(about: Scope, few: Sequence[Grounds]) -> Policy:
+        return policy(_each(about, few)) if found else promotion_policy(about, few, roles)
+
+    while rest:
+        most = _ATTACHED if found else _WRITTEN
+        fit = next(n for n in range(len(rest), 0, -1) if n == 1 or size(told(measured, rest[:n])) <= most)
+        found.append(told(scope, rest[:fit]))
+        rest = rest[fit:]
+    return tuple(found)
+
+
+def deputy_policy(scope: Scope, roles: Sequence[str]) -> Policy:
+    """For who promotes to an environment by assuming its role, and does the rest – images, records – itself."""
+    return policy([*_images(scope), *_signing(scope), _records(scope), assuming(roles)])
+
+
+def assuming(roles: Sequence[str]) -> Statement:
+    """To assume roles, by their ARNs."""
+    return statement("Assume", "sts:AssumeRole", list(roles))
 
 
 def _images(scope: Scope) -> list[Statement]:
-    repository = scope.arn("ecr", f"repository/{scope.repository}", scope.images)
+    regions = scope.images or (scope.region,)
+    repositories = [scope.arn("ecr", f"repository/{scope.repository}", region) for region in regions]
     return [
-        _on("Login", "ecr:GetAuthorizationToken", "*"),
-        _on("Images", sorted((*_PULL, *_PUSH, *_LIST)), repository),
+        statement("Login", "ecr:GetAuthorizationToken", "*"),
+        statement("Images", sorted((*_PULL, *_PUSH, *_LIST)), repositories),
     ]
 
 
 def _signing(scope: Scope) -> list[Statement]:
     alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{scope.key}"}}
     keys = scope.arn("kms", "key/*", scope.home)
-    return [{**_on("Sign", ("kms:GetPublicKey", "kms:Sign"), keys), "Condition": alias}]
+    return [{**statement("Sign", ("kms:GetPublicKey", "kms:Sign"), keys), "Condition": alias}]
 
 
-def _rollout(scope: Scope, grounds: Grounds) -> list[Statement]:
-    services = _services_of(grounds)
-    families = _families(scope, grounds)
-    cluster = {"ArnLike": {"ecs:cluster": scope.arn("ecs", f"cluster/{grounds.cluster}")}}
-    told = {"StringEquals": {"iam:PassedToService": ECS_TASKS}}
+def _records(scope: Scope) -> Statement:
+    return statement("Records", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"), table(scope))
+
+
+def _within(scope: Scope, statement: Statement) -> Statement:
+    """The same in the regions of the environment alone, where its ARNs are of any."""
+    if not scope.regions:
+        return statement
+    condition = {
+        **statement.get("Condition", {}),
+        "StringEquals": {"aws:RequestedRegion": list(scope.regions)},
+    }
+    return {**statement, "Condition": condition}
+
+
+def _rollout(scope: Scope, services: Sequence[Grounds]) -> list[Statement]:
+    paths = [path for one in services for path in one.services]
+    definitions = families(scope, services)
+    clusters = list(dict.fromkeys(one.cluster for one in services))
+    here = {"ArnLike": {"ecs:cluster": [scope.arn("ecs", f"cluster/{name}") for name in clusters]}}
     return [
-        _on(
+        statement(
             "RollOut",
             ("ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:UpdateService"),
-            [scope.arn("ecs", f"service/{path}") for path in services],
+            [scope.arn("ecs", f"service/{path}") for path in paths],
         ),
-        _on(
+        statement(
             "Deployments",
             ("ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions", "ecs:StopServiceDeployment"),
             [
                 scope.arn("ecs", f"{kind}/{path}{below}")
                 for kind, below in (("service", ""), ("service-deployment", "/*"), ("service-revision", "/*"))
-                for path in services
+                for path in paths
             ],
         ),
-        _on("Definitions", ("ecs:RegisterTaskDefinition", "ecs:TagResource"), families),
-        _on("LookAtDefinitions", "ecs:DescribeTaskDefinition", "*"),
-        {**_on("Tasks", ("ecs:DescribeTasks", "ecs:ListTasks"), "*"), "Condition": cluster},
-        {**_on("OneOffTasks", "ecs:RunTask", families), "Condition": cluster},
-        _on("EndOneOffTasks", "ecs:StopTask", scope.arn("ecs", f"task/{grounds.cluster}/*")),
-        {**_on("PassRoles", "iam:PassRole", _roles(scope, grounds)), "Condition": told},
+        statement("Definitions", ("ecs:RegisterTaskDefinition", "ecs:TagResource"), definitions),
+        {**statement("Tasks", ("ecs:DescribeTasks", "ecs:ListTasks"), "*"), "Condition": here},
+        {**statement("OneOffTasks", "ecs:RunTask", definitions), "Condition": here},
+        statement(
+            "EndOneOffTasks", "ecs:StopTask", [scope.arn("ecs", f"task/{name}/*") for name in clusters]
+        ),
     ]
 
 
-def _services_of(grounds: Grounds) -> list[str]:
-    return [f"{grounds.cluster}/{name}" for name in (grounds.service, grounds.beside) if name]
-
-
-def _families(scope: Scope, grounds: Grounds) -> list[str]:
-    """Those of the service, of the one beside it, and of the tasks that load."""
-    own = f"task-definition/{scope.app}-{grounds.name}"
-    return [scope.arn("ecs", f"{own}:*"), scope.arn("ecs", f"{own}-*:*")]
-
-
-def _watching(scope: Scope, grounds: Grounds) -> list[Statement]:
-    group = scope.arn("logs", f"log-group:/ecs/{scope.app}/{grounds.name}:*")
-    secret = scope.arn("secretsmanager", f"secret:{scope.app}/{grounds.name}/*")
-    stack = scope.arn("cloudformation", f"stack/{scope.prefix}{grounds.name}*/*")
+def families(scope: Scope, services: Sequence[Grounds]) -> list[str]:
+    """Those of each service; where it is loaded, of the one beside it and of the tasks that load."""
     return [
-        _on("Address", "cloudformation:DescribeStacks", stack),
-        _on("Logs", ("logs:FilterLogEvents", "logs:GetLogEvents"), group),
-        _on("Secrets", ("secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy"), secret),
-        _on("Roles", ("iam:GetRole", "iam:SimulatePrincipalPolicy"), _roles(scope, grounds)),
-        _on("Look", _LOOK_ROLLOUT, "*"),
+        scope.arn("ecs", f"task-definition/{one.called}{rest}:*")
+        for one in services
+        for rest in ("", "-*")
+        if one.loaded or not rest
     ]
 
 
-def _asking(scope: Scope, grounds: Grounds) -> list[Statement]:
-    """To look at what production runs, in any of its regions; nothing of it can be changed."""
-    if grounds.asks is None:
+def _watching(scope: Scope, services: Sequence[Grounds]) -> list[Statement]:
+    def each(service: str, resource: str) -> list[str]:
+        return [scope.arn(service, resource.format(one)) for one in services]
+
+    return [
+        statement(
+            "Address",
+            "cloudformation:DescribeStacks",
+            each("cloudformation", "stack/onedigest-{0.called}*/*"),
+        ),
+        statement(
+            "Logs",
+            ("logs:FilterLogEvents", "logs:GetLogEvents"),
+            each("logs", "log-group:/ecs/{0.app}/{0.name}:*"),
+        ),
+        statement(
+            "Secrets",
+            ("secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy"),
+            each("secretsmanager", "secret:{0.app}/{0.name}/*"),
+        ),
+    ]
+
+
+def _each(scope: Scope, services: Sequence[Grounds]) -> list[Statement]:
+    """What is told service by service."""
+    told = {"StringEquals": {"iam:PassedToService": ECS_TASKS}}
+    roles = [scope.role(f"onedigest-{one.called}-*") for one in services]
+    return [
+        *(_within(scope, one) for one in (*_rollout(scope, services), *_watching(scope, services))),
+        {**statement("PassRoles", "iam:PassRole", roles), "Condition": told},
+        statement("Roles", _LOOK_AT_ROLES, roles),
+    ]
+
+
+def _own_role(scope: Scope, services: Sequence[Grounds]) -> list[Statement]:
+    """The role for promotion bears the app's name. CloudFormation ends it."""
+    if services[0].app == scope.app:
         return []
-    cluster, service = grounds.asks
-    there = f"arn:aws:ecs:*:{scope.account}"
-    within = {"ArnLike": {"ecs:cluster": f"{there}:cluster/{cluster}"}}
+    return [statement("OwnRole", _LOOK_AT_ROLES, scope.role(f"{scope.prefix}{services[0].name}-*"))]
+
+
+def _asking(scope: Scope, services: Sequence[Grounds]) -> list[Statement]:
+    """To look at what production runs, in any of its regions; nothing of it can be changed."""
+    asked = [one.asks for one in services if one.asks is not None]
+    if not asked:
+        return []
+    found = [scope.arn("ecs", f"service/{cluster}/{service}", "*") for cluster, service in asked]
+    within = {
+        "ArnLike": {"ecs:cluster": [scope.arn("ecs", f"cluster/{cluster}", "*") for cluster, _ in asked]}
+    }
     return [
-        _on("AskProduction", "ecs:DescribeServices", f"{there}:service/{cluster}/{service}"),
-        {**_on("AskProductionsTasks", ("ecs:DescribeTasks", "ecs:ListTasks"), "*"), "Condition": within},
+        statement("AskProduction", "ecs:DescribeServices", found),
+        {
+            **statement("AskProductionsTasks", ("ecs:DescribeTasks", "ecs:ListTasks"), "*"),
+            "Condition": within,
+        },
     ]
 
 
-def _roles(scope: Scope, grounds: Grounds) -> list[str]:
-    """The roles of an environment's tasks and of who rolls out; CloudFormation ends their names."""
-    return [scope.role(f"{scope.prefix}{grounds.name}-*")]
-
-
-def _table(scope: Scope) -> str:
+def table(scope: Scope) -> str:
+    """The ARN of the table of leases and deployments."""
     return scope.arn("dynamodb", f"table/{scope.table}", scope.home)
 
 
-def _stacks(scope: Scope) -> list[Statement]:
-    stacks = [
-        scope.arn("cloudformation", what) for what in (f"stack/{scope.prefix}*/*", "changeSet/onedigest-*/*")
-    ]
-    return [_on("Stacks", _STACK_CALLS, stacks)]
-
-
-def _own_resources(scope: Scope) -> list[Statement]:
-    """What has a name of our own to be narrowed to."""
-    named = f"{scope.app}-*"
-    groups = [f"log-group:/ecs/{scope.app}/*", f"log-group:/aws/ecs/containerinsights/{named}"]
-    told = {"StringEquals": {"iam:PassedToService": [ECS_TASKS, "ec2.amazonaws.com"]}}
-    return [
-        _on("Repository", "ecr:*", scope.arn("ecr", f"repository/{scope.repository}")),
-        _on("Table", "dynamodb:*", _table(scope)),
-        _on("LogGroups", "logs:*", [scope.arn("logs", group) for group in groups]),
-        _on("Secrets", _SECRET_CALLS, scope.arn("secretsmanager", f"secret:{scope.app}/*")),
-        _on(
-            "Alarms",
-            _ALARM_CALLS,
-            [scope.arn("cloudwatch", f"alarm:{of}") for of in (named, f"TargetTracking-service/{named}")],
-        ),
-        _on(
-            "Balancers",
-            "elasticloadbalancing:*",
-            [scope.arn("elasticloadbalancing", f"{kind}/{named}") for kind in _BALANCING],
-        ),
-        _on(
-            "Groups",
-            ("autoscaling:*AutoScalingGroup", "autoscaling:*Tags"),
-            scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{scope.prefix}*"),
-        ),
-        _on("Roles", _ROLE_CALLS, [scope.role(f"{scope.prefix}*"), _profile(scope)]),
-        {**_on("PassRoles", "iam:PassRole", scope.role(f"{scope.prefix}*")), "Condition": told},
-        _on("Parameter", "ssm:GetParameters", f"arn:aws:ssm:{scope.region}::parameter/aws/service/ecs/*"),
-    ]
-
-
-def _profile(scope: Scope) -> str:
-    return f"arn:aws:iam::{scope.account}:instance-profile/{scope.prefix}*"
-
-
-def _services(scope: Scope, environments: Sequence[Grounds]) -> list[Statement]:
-    named = [
-        scope.arn("ecs", resource)
-        for grounds in environments
-        for resource in (
-            f"cluster/{grounds.cluster}",
-            *(f"{kind}/{grounds.cluster}/*" for kind in _IN_CLUSTER),
-        )
-    ]
-    definitions = [arn for grounds in environments for arn in _families(scope, grounds)]
-    return [
-        _on("Services", "ecs:*", [*named, *definitions, scope.arn("ecs", "capacity-provider/*")]),
-        _on("Definitions", _DEFINITION_CALLS, "*"),
-    ]
-
-
-_STACK_CALLS = (
-    *("cloudformation:ContinueUpdateRollback", "cloudformation:CreateChangeSet"),
-    *("cloudformation:DeleteChangeSet", "cloudformation:DeleteStack", "cloudformation:DescribeChangeSet"),
-    *("cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks"),
-    *("cloudformation:ExecuteChangeSet", "cloudformation:ListStackResources", "cloudformation:TagResource"),
-)
-_SECRET_CALLS = (
-    *("secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:DescribeSecret"),
-    *("secretsmanager:PutSecretValue", "secretsmanager:TagResource", "secretsmanager:UntagResource"),
-    "secretsmanager:UpdateSecret",
-)
-_ALARM_CALLS = (
-    *("cloudwatch:DeleteAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:PutMetricAlarm"),
-    *("cloudwatch:TagResource", "cloudwatch:UntagResource"),
-)
-_ROLE_CALLS = (
-    *("iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile", "iam:CreateRole"),
-    *("iam:DeleteInstanceProfile", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetInstanceProfile"),
-    *("iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies"),
-    *("iam:ListRoleTags", "iam:PutRolePolicy"),
-    *("iam:RemoveRoleFromInstanceProfile", "iam:TagRole", "iam:UntagRole"),
-    *("iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"),
-)
-_IN_CLUSTER = ("service", "service-deployment", "task", "container-instance")
-_BALANCING = ("loadbalancer/app", "listener/app", "targetgroup")
-_DEFINITION_CALLS = (
-    *("ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"),
-    "ecs:ListTaskDefinitions",
-)
-_LOOK = (
-    *("autoscaling:Describe*", "application-autoscaling:Describe*", "cloudwatch:DescribeAlarms"),
-    *("cloudwatch:GetMetricData", "cloudformation:DescribeStacks", "cloudformation:ListStacks"),
-    *("dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "ec2:Describe*"),
-    *("ecr:DescribeRepositories", "ecr:ListTagsForResource", "ecs:ListServices", "ecs:ListTasks"),
-    "elasticloadbalancing:Describe*",
-    *("iam:ListRoles", "kms:DescribeKey", "kms:ListAliases", "kms:ListResourceTags"),
-    *("logs:DescribeIndexPolicies", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies"),
-    *("secretsmanager:ListSecrets", "tag:GetResources"),
-)
+_LOOK_AT_ROLES = ("iam:GetRole", "iam:SimulatePrincipalPolicy")
 _LOOK_ROLLOUT = (
     *("cloudwatch:DescribeAlarms", "elasticloadbalancing:DescribeListeners"),
     *("elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTargetGroupAttributes"),
     *("elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"),
     *("logs:DescribeLogGroups", "ssm:DescribeParameters"),
 )
-_BROAD = (
-    *("application-autoscaling:*ScalableTarget", "application-autoscaling:*ScalingPolicy"),
-    "application-autoscaling:*Tag*",
-    *("ec2:*InternetGateway", "ec2:*LaunchTemplate*", "ec2:*Route", "ec2:*RouteTable"),
-    *("ec2:*SecurityGroup*", "ec2:*Subnet", "ec2:*Tags", "ec2:*Vpc"),
-    *("ec2:ModifySubnetAttribute", "ec2:ModifyVpcAttribute", "ec2:ReplaceRouteTableAssociation"),
-    *("ec2:RunInstances", "kms:CreateAlias", "kms:CreateKey", "kms:DeleteAlias"),
-    *("kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:TagResource", "kms:UpdateAlias"),
-)
-_KEY_CALLS = (
-    *("kms:EnableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:UntagResource"),
-    "kms:UpdateKeyDescription",
-)
-"""What only a key of ours may be told, by its tag."""
-
-_LINKED = (
-    *("autoscaling.amazonaws.com", "ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com"),
-    "elasticloadbalancing.amazonaws.com",
-)
 
 
-def _policy(statements: Sequence[Statement]) -> Policy:
+def size(policy: Policy) -> int:
+    """The characters of a policy as IAM counts them."""
+    return len("".join(json.dumps(policy).split()))
+
+
+def policy(statements: Sequence[Statement]) -> Policy:
+    """A policy as IAM takes it."""
     return {"Version": _VERSION, "Statement": [*statements]}
 
 
-def _on(sid: str, actions: str | Sequence[str], resource: str | Sequence[str]) -> Statement:
+def statement(sid: str, actions: str | Sequence[str], resource: str | Sequence[str]) -> Statement:
+    """A statement that allows actions on resources."""
     listed = actions if isinstance(actions, str) else list(actions)
     on = resource if isinstance(resource, str) else list(resource)
     return {"Sid": sid, "Effect": "Allow", "Action": listed, "Resource": on}

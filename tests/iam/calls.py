@@ -197,6 +197,7 @@ KNOWN: Mapping[str, Callable[[Parameters], list[str]]] = {
         _everything,
     ),
     "iam:GetRole": _on("role/{RoleName}"),
+    "iam:ListPolicies": _everything,
     "iam:ListRoleTags": _on("role/{RoleName}"),
     "iam:ListRoles": _everything,
     "iam:SimulatePrincipalPolicy": _on("{PolicySourceArn}"),

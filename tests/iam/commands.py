@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pipeline.config import load
 from pipeline.errors import ConfigurationError
+from pipeline.iam import policies
 from pipeline.locations import places_of
-from pipeline.stacks import policies
 from tests.iam.calls import read
 from tests.iam.judging import Policies, of_command, refused
 from tests.iam.parameters import faults
@@ -56,11 +56,9 @@ def _folder(root: Path) -> Path:
 
 
 def _printed(root: Path) -> Policies | None:
-    """None where none are printed: pipeline.toml is wrong, which the command says, or is of several services."""
+    """None where none are printed: pipeline.toml is wrong, which the command says."""
     try:
         settings = load(root)
     except ConfigurationError:
-        return None
-    if settings.services:
         return None
     return policies(settings, places_of(settings, ("staging", "prod")))

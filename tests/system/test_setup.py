@@ -12,10 +12,10 @@ from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.stack import Stacks, template
 from pipeline.errors import BusyError, StuckError
+from pipeline.iam import policies
 from pipeline.model.inventory import Presence, left
 from pipeline.model.stack_plan import Action, ResourceChange
 from pipeline.provisioning import Step
-from pipeline.stacks import policies
 from tests.bare_emulator import bare_emulator
 from tests.foundations import SHOP, Grounds, counted, in_parallel, killed_at
 from tests.iam.calls import read
@@ -52,7 +52,7 @@ def calls(grounds: Grounds, tmp_path: Path) -> Iterator[Path]:
 def test_an_empty_account_gets_everything_and_gives_it_all_back(grounds: Grounds, calls: Path) -> None:
     """And nothing is asked of AWS that the printed policy does not allow, or with what AWS does not take."""
     plan = grounds.plan("staging", "prod")
-    assert [step.plan.new for step in plan.steps] == [True] * 4
+    assert [step.plan.new for step in plan.steps] == [True] * 6
     assert left(grounds.there("staging", "prod")) == (), "a plan makes nothing"
 
     did = grounds.set_up("staging", "prod")
@@ -60,7 +60,7 @@ def test_an_empty_account_gets_everything_and_gives_it_all_back(grounds: Grounds
     assert did == dict.fromkeys(
         [
             *("onedigest-shop-shared", "onedigest-shop-staging", "onedigest-shop-staging-baseline"),
-            "onedigest-shop-prod",
+            *("onedigest-shop-staging-promotion", "onedigest-shop-prod", "onedigest-shop-prod-promotion"),
         ],
         "created",
     )
@@ -216,6 +216,7 @@ def test_a_set_up_killed_again_and_again_a_call_later_each_time_comes_to_its_end
     assert states == {
         "onedigest-shop-shared": "CREATE_COMPLETE",
         "onedigest-shop-prod": "CREATE_COMPLETE",
+        "onedigest-shop-prod-promotion": "CREATE_COMPLETE",
     }
 
 
@@ -253,7 +254,15 @@ def test_two_set_ups_at_once_end_alike(grounds: Grounds) -> None:
     assert sorted((one.name, one.why) for one in stacks) == [
         (name, "CREATE_COMPLETE")
         for name in sorted(
-            f"onedigest-shop-{what}" for what in ("shared", "staging", "staging-baseline", "prod")
+            f"onedigest-shop-{what}"
+            for what in (
+                "shared",
+                "staging",
+                "staging-baseline",
+                "staging-promotion",
+                "prod",
+                "prod-promotion",
+            )
         )
     ]
 

@@ -56,9 +56,9 @@ class Accounts:
                 region,
                 account,
                 f"{account} in {region}",
-                lambda name: {"DatabaseUrl": f"postgresql://{name}"},
-                lambda _name, own: own,
-                lambda _environment: None,
+                lambda name, _service: {"DatabaseUrl": f"postgresql://{name}"},
+                lambda _environment, _service, own: own,
+                lambda _environment, _service: None,
             )
         return self.known[account, region]
 
@@ -118,7 +118,9 @@ def test_each_region_gets_what_it_needs_and_gives_it_back_before_home_does(accou
     assert did == [
         (A, HOME, "created shared"),
         (A, HOME, "created staging"),
+        (A, HOME, "created staging-promotion"),
         (B, HOME, "created prod"),
+        (B, HOME, "created prod-promotion"),
         (B, EAST, "created shared"),
         (B, EAST, "created prod"),
         (B, WEST, "created prod"),
@@ -126,7 +128,8 @@ def test_each_region_gets_what_it_needs_and_gives_it_back_before_home_does(accou
     assert [accounts.tables(*place) for place in PLACES] == [["onedigest-shop"], [], [], []]
     assert [accounts.repositories(*place) for place in PLACES] == [["shop"], [], ["shop"], []]
     assert {what for *_, what in accounts.set_up("staging", "prod")} == {
-        *("unchanged shared", "unchanged staging", "unchanged prod")
+        *("unchanged shared", "unchanged staging", "unchanged staging-promotion"),
+        *("unchanged prod", "unchanged prod-promotion"),
     }
 
     after = accounts.clean_up("staging", "prod")

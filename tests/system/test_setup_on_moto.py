@@ -74,7 +74,8 @@ def with_tags(grounds: Grounds, cluster: str) -> None:
 def test_an_account_is_set_up_described_found_unchanged_and_cleaned_up(grounds: Grounds) -> None:
     did = grounds.set_up("staging", "prod")
 
-    assert did == {f"onedigest-shop-{what}": "created" for what in ("shared", "staging", "prod")}
+    stacks = ("shared", "staging", "staging-promotion", "prod", "prod-promotion")
+    assert did == {f"onedigest-shop-{what}": "created" for what in stacks}
     assert grounds.plan("staging", "prod").empty
     service = grounds.client("ecs").describe_services(cluster="shop-prod", services=["shop"])["services"][0]
     assert (service["desiredCount"], service["taskDefinition"].split("/")[-1]) == (0, "shop-prod:1")
@@ -169,6 +170,41 @@ def test_an_adopted_environment_is_left_alone_and_only_the_table_and_what_is_sha
     assert [reason.text for reason in reasons] == [
         "prod is adopted: its cluster and service were not made by onedigest, which deletes nothing there"
     ]
+
+
+def test_of_several_services_one_is_adopted_and_the_others_are_made_with_one_role_for_all(
+    grounds: Grounds,
+) -> None:
+    grounds.text = SHOP + '[services.web]\nservice = "theirs"\n[services.api]\n[services.mail]\n'
+
+    did = grounds.set_up("prod")
+
+    assert list(did) == [
+        *("onedigest-shop-shared", "onedigest-shop-api-prod", "onedigest-shop-mail-prod"),
+        "onedigest-shop-prod-promotion",
+    ]
+    plan = grounds.plan("prod")
+    assert plan.empty
+    assert (
+        "prod web is adopted (service theirs in pipeline.toml): nothing is made or changed there"
+        in plan.notes
+    )
+    iam = grounds.client("iam")
+    (role,) = (one["RoleName"] for one in iam.list_roles()["Roles"] if "PromotionRole" in one["RoleName"])
+    told = json.dumps(iam.get_role_policy(RoleName=role, PolicyName="promote")["PolicyDocument"])
+    for path in ("shop-web-prod/theirs", "shop-api-prod/shop-api", "shop-mail-prod/shop-mail"):
+        assert f":service/{path}" in told
+    cloud: Any = SimpleNamespace(aws=grounds.aws())
+    assert [one.name for one in of_account(grounds.settings, cloud) if "adopted" in one.name] == [
+        *("staging web adopted", "prod web adopted")
+    ]
+    without_route_tables(grounds)
+    dismantling = grounds.foundation().dismantling
+    assert (
+        "prod web is adopted: it was not made by onedigest"
+        in dismantling.plan(["prod"], keep_images=False).notes
+    )
+    assert [one.name for one in left(grounds.clean_up("prod"))] == []
 
 
 VALUES = {"App": "shop", "Environment": "prod", "ClusterName": "shop-prod", "ServiceName": "shop"}

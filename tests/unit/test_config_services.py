@@ -7,8 +7,8 @@ import pytest
 from pipeline import config
 from pipeline.config_values import BaselineSettings
 from pipeline.errors import ConfigurationError
+from pipeline.names import baseline_service_name
 from pipeline.reach import Site, kind_of, load_path, local_name, sites_of
-from pipeline.stacks import baseline_service_name
 
 HEAD = """
 [app]
@@ -32,7 +32,7 @@ TWO = """
 port = 8080
 cpu = 512
 environment = { SHARED = "web" }
-secrets = { TOKEN = "shop/token" }
+secrets = { TOKEN = "shop-web/{environment}/token" }
 [services.api]
 dockerfile = "api.dockerfile"
 desired = 5
@@ -55,7 +55,8 @@ def test_an_environment_is_its_own_with_what_the_service_says() -> None:
     told = config.parse(HEAD + TWO)
     web, api = (told.of(name).environments for name in ("web", "api"))
     assert (web["prod"].cpu, web["staging"].memory, web["prod"].desired) == (512, 256, 3)
-    assert web["prod"].secrets == {"DATABASE_URL": "shop/prod/db", "TOKEN": "shop/token"}
+    assert web["prod"].secrets == {"DATABASE_URL": "shop/prod/db", "TOKEN": "shop-web/prod/token"}
+    assert web["staging"].secrets == {"TOKEN": "shop-web/staging/token"}
     assert [(one.path, one.status) for one in web["prod"].smoke] == [("/", 200)]
     assert [(one.path, one.status) for one in api["prod"].smoke] == [("/api", 204)]
     assert api["staging"].before is not None

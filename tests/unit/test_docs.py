@@ -19,10 +19,10 @@ from pipeline.cli import COMMANDS, group
 from pipeline.commands.reporting import describe
 from pipeline.config import Settings, load
 from pipeline.errors import ExitCode
+from pipeline.iam import policies
 from pipeline.locations import places_of
 from pipeline.model.policy import parse_duration
 from pipeline.model.run import RunReport
-from pipeline.stacks import policies
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

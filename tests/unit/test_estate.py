@@ -118,7 +118,7 @@ class Work:
         self.told = told
         self.log.append(f"plan {self.region}")
         if "keep_images" in told:
-            return CleanupPlan(tuple(environments), (), last=True, reasons=self.reasons)
+            return CleanupPlan(tuple(environments), (), (), last=True, reasons=self.reasons)
         return SetupPlan((), reasons=self.reasons)
 
     def apply(self, _plan: object, **_told: Any) -> tuple[()]:

@@ -15,7 +15,7 @@ from tests.unit.test_places import IMAGE, place
 
 
 def test_what_the_doctor_asks_of_tasks_that_load_is_what_the_role_of_staging_may() -> None:
-    policy = promotion_policy(SCOPE, Grounds("staging", "shop-staging", "shop"))
+    policy = promotion_policy(SCOPE, [Grounds("shop", "staging", "shop-staging", "shop", loaded=True)])
     service = "arn:aws:ecs:eu-west-1:1:service/shop-staging/shop"
 
     asked = calls_made(service, "shop-staging", "shop-staging-load", "/ecs/shop/staging")

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 POLICIES = {
     "setup": SETUP,
     "ci": PRINTED["ci"],
-    "promote": {"staging": PRINTED["promote"], "prod": promotion_policy(SCOPE, PROD)},
+    "promote": {"staging": PRINTED["promote"], "prod": promotion_policy(SCOPE, [PROD])},
 }
 REGION = "eu-west-1"
 

@@ -12,8 +12,9 @@ from pipeline.adapters.stack import template
 from pipeline.adapters.template_file import parsed
 from pipeline.config import parse
 from pipeline.config_values import LONGEST_NAME
+from pipeline.iam import policies
 from pipeline.model.permissions import Grounds, Scope, promotion_policy
-from pipeline.stacks import policies, stack_name
+from pipeline.names import stack_name
 from tests.iam.authorization import schema
 from tests.iam.evaluator import Asked, allowed
 
@@ -43,7 +44,7 @@ def named_by_cloudformation(stack: str, logical: str) -> str:
 def texts() -> list[Any]:
     """Each name in a template that the app's is a part of: type, property, and what it says."""
     found = []
-    for name in ("shared", "environment", "baseline", "autoscaling"):
+    for name in ("shared", "environment", "baseline", "promotion", "autoscaling"):
         for logical, resource in parsed(template(name))["Resources"].items():
             for key, value in resource.get("Properties", {}).items():
                 if isinstance(value, dict) and "${App}" in str(value.get("Fn::Sub", "")):
@@ -75,14 +76,31 @@ def test_every_policy_fits_into_a_role() -> None:
 
 
 @pytest.mark.parametrize("environment", ["staging", "prod"])
-@pytest.mark.parametrize("role", ["ExecutionRole", "PromotionRole", "TaskRole"])
-def test_the_policy_knows_the_roles_of_its_environment(environment: str, role: str) -> None:
-    assert role in parsed(template("environment"))["Resources"]
-    scope = Scope(APP, "eu-central-1", APP, f"onedigest-{APP}", f"onedigest-{APP}")
-    policy = promotion_policy(scope, Grounds(environment, f"{APP}-{environment}", APP))
+@pytest.mark.parametrize(
+    ("role", "kind", "action"),
+    [
+        ("ExecutionRole", "environment", "iam:PassRole"),
+        ("TaskRole", "environment", "iam:PassRole"),
+        ("PromotionRole", "promotion", "iam:GetRole"),
+    ],
+)
+@pytest.mark.parametrize("service", ["", "x"])
+def test_the_policy_knows_the_roles_of_its_environment(
+    environment: str, role: str, kind: str, action: str, service: str
+) -> None:
+    assert role in parsed(template(kind))["Resources"]
+    app, own = (APP[: -len(service) - 1], APP[: -len(service) - 1] + f"-{service}") if service else (APP, APP)
+    scope = Scope(app, "eu-central-1", app, f"onedigest-{app}", f"onedigest-{app}")
+    policy = promotion_policy(scope, [Grounds(own, environment, f"{own}-{environment}", own)])
 
-    name = named_by_cloudformation(stack_name(SETTINGS, environment), role)
+    bearer = (
+        f"onedigest-{app}-{environment}-promotion"
+        if kind == "promotion"
+        else f"onedigest-{own}-{environment}"
+    )
+    name = named_by_cloudformation(bearer, role)
     told = {"iam:PassedToService": ["ecs-tasks.amazonaws.com"]}
 
-    assert allowed([policy], Asked("iam:PassRole", f"arn:aws:iam::1:role/{name}", told))
+    assert stack_name(SETTINGS, environment) == f"onedigest-{APP}-{environment}"
+    assert allowed([policy], Asked(action, f"arn:aws:iam::1:role/{name}", told))
     assert named_by_cloudformation(f"onedigest-{APP}x-staging", "ExecutionRole").count("-staging-") == 0

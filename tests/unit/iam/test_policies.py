@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,28 @@ import pytest
 
 from pipeline.adapters.stack import template
 from pipeline.adapters.template_file import parsed
-from pipeline.model.permissions import Grounds, Scope, ci_policy, promotion_policy, setup_policy
+from pipeline.model.permissions import Grounds, Scope, ci_policy, deputy_policy, promotion_policy
+from pipeline.model.setup_permissions import setup_policy
 from tests.iam.authorization import Action, actions, handlers, takes
 from tests.iam.evaluator import Asked, action_matches, allowed, listed
 
 SCOPE = Scope("shop", "eu-west-1", "shop-images", "shop-table", "shop-key")
-COMPARED = Grounds("staging", "shop-cluster", "shop", ("live-cluster", "live"), "shop-beside")
-PROD = Grounds("prod", "shop-prod", "shop")
+COMPARED = Grounds("shop", "staging", "shop-cluster", "shop", True, "shop-beside", ("live-cluster", "live"))
+PROD = Grounds("shop", "prod", "shop-prod", "shop")
+SERVICES = [Grounds(f"shop-{one}", "prod", f"shop-{one}-prod", f"shop-{one}") for one in ("web", "api")]
+ROLES = ["arn:aws:iam::2:role/deploy"]
 SETUP = setup_policy(SCOPE, [COMPARED, PROD])
-PRINTED = {"ci": ci_policy(SCOPE), "promote": promotion_policy(SCOPE, COMPARED), "setup": SETUP}
+SETUP_OF_SEVERAL = setup_policy(SCOPE, SERVICES, ROLES)
+REGIONS = ("eu-west-1", "us-east-1")
+EVERYWHERE = replace(SCOPE, region="*", home="eu-west-1", images=REGIONS, regions=REGIONS)
+PRINTED = {
+    "ci": ci_policy(SCOPE),
+    "promote": promotion_policy(SCOPE, [COMPARED]),
+    "promote several": promotion_policy(EVERYWHERE, SERVICES),
+    "promote elsewhere": deputy_policy(SCOPE, ROLES),
+    "setup": SETUP,
+    "setup of several": SETUP_OF_SEVERAL,
+}
 HOW_TO = (Path(__file__).parents[3] / "docs" / "how-to" / "adopt-existing-service.md").read_text("utf-8")
 ADOPTED = json.loads(HOW_TO.partition("## 6. Permissions")[2].partition("```json")[2].partition("```")[0])
 """What the documentation gives to who rolls out to a service that something else made."""
@@ -108,6 +121,7 @@ KEYS = {
     "ecs:cluster": {"ecs:describetasks", "ecs:listtasks", "ecs:runtask", "ecs:stoptask"},
     "iam:AWSServiceName": {"iam:createservicelinkedrole"},
     "iam:PassedToService": {"iam:passrole"},
+    "iam:PolicyARN": {"iam:attachrolepolicy", "iam:detachrolepolicy"},
     "kms:ResourceAliases": {"kms:getpublickey", "kms:sign"},
 }
 """Which of our actions have the key, after the Service Authorization Reference; `aws:` keys are known to all."""
@@ -237,7 +251,7 @@ class Step:
 def made() -> dict[str, str]:
     """The types of resources that the templates make, with what they say of them."""
     found: dict[str, str] = {}
-    for name in ("shared", "environment", "baseline", "autoscaling"):
+    for name in ("shared", "environment", "baseline", "promotion", "autoscaling"):
         for resource in parsed(template(name))["Resources"].values():
             kind = str(resource["Type"])
             found[kind] = found.get(kind, "") + json.dumps(resource)
@@ -269,3 +283,16 @@ def test_a_missing_permission_would_be_found() -> None:
     assert Step("AWS::IAM::Role", "iam:CreateUser").refused() == ["arn:aws:iam:eu-west-1:1:any"]
     assert Step("AWS::ECS::Service", "ecs:ExecuteCommand").refused() == []
     assert Step("AWS::ECR::Repository", "ecr:PutRegistryPolicy").refused() == ["*"]
+
+
+def test_set_up_of_several_may_also_do_what_it_does_for_policies_and_no_others() -> None:
+    policy, role = "arn:aws:iam::1:policy/onedigest-shop-prod-promotion-A", RESOURCES["iam:role"]
+    needed = {step.action for step in taken("AWS::IAM::ManagedPolicy")}
+    attaching = {"iam:AttachRolePolicy", "iam:DetachRolePolicy"}
+    beside = {action for action in needed if "User" in action or "Group" in action}
+
+    for action in needed - beside:
+        on = role if action in attaching else policy
+        assert allowed([SETUP_OF_SEVERAL], Asked(action, on, {"iam:PolicyARN": [policy]})), action
+    theirs = {"iam:PolicyARN": ["arn:aws:iam::aws:policy/AdministratorAccess"]}
+    assert not any(allowed([SETUP_OF_SEVERAL], Asked(action, role, theirs)) for action in attaching)
