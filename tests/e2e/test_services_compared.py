@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.project import LOCUSTFILE, Told, opened_project
-from tests.e2e.conftest import Copy, Done
+from tests.e2e.conftest import Copy, Done, decided
 
 SERVICES = """\
 [services.web]
@@ -62,8 +62,8 @@ class World:
             toml = toml.replace(old, new)
         (self.copy.root / "pipeline.toml").write_text(toml + workers, "utf-8")
 
-    def run(self, *options: str) -> Done:
-        return self.copy.pipeline("--json", "run", *options)
+    def run(self) -> Done:
+        return self.copy.pipeline("--json", "run")
 
     def beside(self) -> dict[str, Any]:
         """What `status` tells of the services beside staging's."""
@@ -109,7 +109,7 @@ def test_a_release_as_good_as_productions_passes_loaded_from_a_task(world: World
         "staging web load tasks": "OK",
         "staging api baseline": "OK",
     }
-    done = world.run("--until", "staging")
+    done = decided(world.copy, "--until", "staging")
     assert done.code == 0, done.said
     baseline = comparison(done)["baseline"]
     assert baseline["digest"] == first.answer["digest"]
@@ -127,7 +127,7 @@ def test_a_service_behind_the_first_that_is_slower_than_productions_is_refused(
     world: World, first: Done
 ) -> None:
     world.tell(STRICT + "ENV FAULT=sluggish\n")
-    refused = world.run()
+    refused = decided(world.copy)
     assert (refused.code, list(refused.stages)) == (1, ["build", "integration", "staging"]), refused.said
     assert "p50 of all requests is" in refused.said or "p50 of GET / is" in refused.said
     assert images(refused)["web"] == images(first)["web"]
