@@ -208,7 +208,8 @@ class Dismantling:
 
     def _stands(self, name: str) -> bool:
         parts = (*self._location.parts, *former_parts(self._stacks, self._location, name))
-        return any(self._stacks.standing(stack_name(part.settings, name)) is not None for part in parts)
+        stacks = [*(stack_name(part.settings, name) for part in parts), *self._common(name)]
+        return any(self._stacks.standing(stack) is not None for stack in stacks)
 
     def in_use(self, name: str) -> bool:
         """Whether the environment needs what all share: its stack is there, or it is adopted and has no stack."""

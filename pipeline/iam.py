@@ -200,6 +200,6 @@ def _ground(part: Location, environment: str) -> Grounds:
         cluster_name(settings, environment),
         service_name(settings, environment),
         loaded=environment == "staging",
-        beside=baseline_service_name(settings) if compared else "",
+        beside=baseline_service_name(settings) if environment == "staging" else "",
         asks=(cluster_name(settings, "prod"), service_name(settings, "prod")) if compared else None,
     )

@@ -65,8 +65,8 @@ class Grounds:
     """An environment's service: the app or `<app>-<service>` as which it is made, the environment, cluster, service.
 
     `loaded`: tasks of other families than the service's run there too, which load it or are loaded beside it. `beside`
-    is the service beside it, `asks` the one that it is compared with, by cluster and service; both are empty where
-    nothing is compared.
+    is the service beside it, which is looked at for what a killed run left also where nothing is compared; `asks` the
+    one that it is compared with, by cluster and service. Both are empty where there is none.
     """
 
     app: str

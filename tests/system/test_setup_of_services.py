@@ -251,6 +251,8 @@ def test_a_role_about_many_services_has_policies_of_their_own_which_go_with_it(g
     attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
     assert attached
     assert there() == ["prod"] * len(attached)
+    assert grounds.foundation().dismantling.in_use("prod"), "the role is still there"
     stacks.delete(spec.name)
     assert there() == []
+    assert not grounds.foundation().dismantling.in_use("prod")
     assert iam.list_roles()["Roles"] == []

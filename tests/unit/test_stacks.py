@@ -60,6 +60,15 @@ def test_the_service_beside_staging_is_allowed_by_the_name_that_it_has_and_none_
     assert "baseline" not in "".join(made.values())
 
 
+def test_what_a_killed_run_left_beside_staging_may_be_looked_at_where_nothing_is_compared() -> None:
+    told = settings(rest='[load]\nbaseline = "none"')
+    printed = policies(told, [("staging", "eu-central-1"), ("prod", "eu-central-1")])["promote"]
+
+    assert "service/shop-staging/shop-baseline" in str(printed["staging"])
+    assert "AskProduction" not in str(printed["staging"])
+    assert "baseline" not in str(printed["prod"])
+
+
 def test_the_local_cloud_has_no_autoscaling_and_says_so() -> None:
     told = settings("local", prod=SCALING)
 
