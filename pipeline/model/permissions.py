@@ -107,7 +107,6 @@ def promotion_policy(scope: Scope, services: Sequence[Grounds], roles: Sequence[
             *_own_role(scope, services),
             statement("LookAtDefinitions", "ecs:DescribeTaskDefinition", "*"),
             statement("Look", _LOOK_ROLLOUT, "*"),
-            *_asking(scope, services),
             _records(scope),
         ]
     )
@@ -239,6 +238,7 @@ def _each(scope: Scope, services: Sequence[Grounds]) -> list[Statement]:
         *(_within(scope, one) for one in (*_rollout(scope, services), *_watching(scope, services))),
         {**statement("PassRoles", "iam:PassRole", roles), "Condition": told},
         statement("Roles", _LOOK_AT_ROLES, roles),
+        *_asking(scope, services),
     ]
 
 
