@@ -23,7 +23,7 @@ from pipeline.errors import (
     StuckError,
     UnfencedError,
 )
-from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult, task_name
+from pipeline.model.deployment import Check, DeploySpec, RolloutOutcome, RolloutResult
 from pipeline.model.diagnosis import explain
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import Action, Aim, Busy, Observation, RolloutPolicy, Step, drained
@@ -38,7 +38,7 @@ from pipeline.model.service import (
     primary_of,
     short,
 )
-from pipeline.model.task_definition import definition_for, differs, registrable
+from pipeline.model.task_definition import definition_for, differs, registrable, task_name
 from pipeline.model.verdict import Reason
 from pipeline.ports import Alarms, Clock, HttpProbe, OneOff, Progress, Service, TargetHealth, TrafficProbe
 from pipeline.strategies import Ground, before_following, before_update, is_pending, taken_back
@@ -146,7 +146,7 @@ class _Run:
         self.ground = before_update(self.calls, live, desired or live.desired)
         self.verification.begin(live)
         self._register(live, wanted)
-        if self.spec.before and (ended := self._run_before(live)) is not None:
+        if self.spec.before and (ended := self._run_before(live, wanted)) is not None:
             return ended
         self.known = frozenset(d.id for d in live.deployments)
         self.changed = True
@@ -201,12 +201,12 @@ class _Run:
         verb = "taking" if self.definition == again else "registered"
         calls.progress.note(f"{verb} {short(self.definition)} with {self.image}")
 
-    def _run_before(self, live: ServiceState) -> RolloutResult | None:
+    def _run_before(self, live: ServiceState, wanted: Mapping[str, Any]) -> RolloutResult | None:
         command, progress = " ".join(self.spec.before), self.calls.progress
         progress.step(f"running {command}")
         self.commanding = True
         primary = primary_of(live)
-        name = task_name(self.image, self.spec.before, replaced=primary.id if primary else "")
+        name = task_name(wanted, self.spec.before, replaced=primary.id if primary else "")
         end = self.calls.service.run_once(self.definition, self.spec.before, name, progress.note)
         self.commanding = False
         if end.exit_code == 0:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from pipeline.model.digest import Digest, ImageRef
+from pipeline.model.digest import Digest
 from pipeline.model.probe import ProbeLimits
 from pipeline.model.service import Previous
 from pipeline.model.verdict import Reason
@@ -124,13 +122,3 @@ class RolloutResult:
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
-
-
-def task_name(image: ImageRef, command: tuple[str, ...], *, replaced: str) -> str:
-    """What the task of a command before a rollout is known by: it belongs to this image and the deployment `replaced`.
-
-    So it is found again by whoever takes the rollout up, and not by a later rollout of the same image. It has 36
-    characters, which every version of ECS takes as `startedBy`.
-    """
-    told = json.dumps([str(image.digest), replaced, *command])
-    return f"onedigest-{hashlib.sha256(told.encode()).hexdigest()[:26]}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,6 +69,16 @@ def differs(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     The order of environment and secrets, empty lists and what only DescribeTaskDefinition says make no difference.
     """
     return _essence(live) != _essence(wanted)
+
+
+def task_name(definition: Mapping[str, Any], command: Sequence[str], *, replaced: str) -> str:
+    """What the task of a command before a rollout is known by: its definition and the deployment `replaced` by it.
+
+    So it is found again by whoever takes the rollout up, and not by a later rollout of the same image, nor by one with
+    other variables. It has 36 characters, which every version of ECS takes as `startedBy`.
+    """
+    told = json.dumps([_essence(definition), replaced, *command], sort_keys=True)
+    return f"onedigest-{hashlib.sha256(told.encode()).hexdigest()[:26]}"
 
 
 def digest_in(definition: Mapping[str, Any], container: str) -> Digest | None:

@@ -812,6 +812,16 @@ def test_a_before_command_whose_end_was_not_seen_is_taken_up_and_not_run_again()
     assert len(scene.ecs.commands[0]) <= 36
 
 
+def test_a_before_command_is_run_again_with_variables_that_were_mended_since() -> None:
+    scene = Scene()
+    scene.ecs.loses_ends = 1
+    with pytest.raises(DetachedError):
+        scene.deploy(spec=replace(MIGRATING, environment={"DATABASE": "wrong"}))
+    mended = replace(MIGRATING, environment={"DATABASE": "right"})
+    assert scene.deploy(spec=mended).outcome is RolloutOutcome.SUCCEEDED
+    assert len(set(scene.ecs.commands)) == 2
+
+
 def test_a_before_command_that_failed_is_run_again() -> None:
     scene = Scene()
     scene.ecs.behave(NEW, once=OneOff(3, "Essential container in task exited"))
