@@ -170,10 +170,10 @@ class Dismantling:
         shared = _SHARED.get(self._location.share)
         notes = [f"{name} is still there: {shared} stay" for name in others if shared]
         notes += [
-            f"{part.called(name)} is adopted: it was not made by onedigest"
+            f"{called} is adopted: it was not made by onedigest"
             for name in environments
-            for part in self._location.parts
-            if is_adopted(part.settings, name) and not self._is_adopted(name)
+            if not self._is_adopted(name)
+            for called in self._adopted_in([name])
         ]
         if self._settings.cloud.provider == "local":
             notes.append(
@@ -196,7 +196,13 @@ class Dismantling:
         if self._location.share is Share.BESIDE:
             return []
         here = self.in_use if self._location.share is Share.ALL else self._stands
-        return [*(name for name in ENVIRONMENTS if name not in going and here(name)), *elsewhere]
+        others = [name for name in ENVIRONMENTS if name not in going and here(name)]
+        return [*self._adopted_in(going), *others, *elsewhere]
+
+    def _adopted_in(self, environments: Sequence[str]) -> list[str]:
+        """The services of a release that outlive a clean-up, and run what is in the repository, in words."""
+        parts = [(name, part) for name in environments for part in self._location.parts]
+        return [part.called(name) for name, part in parts if is_adopted(part.settings, name)]
 
     def _require_nobody(self) -> None:
         """The plan may be old by now: somebody was asked, and much was deleted, since."""

@@ -204,6 +204,9 @@ def test_of_several_services_one_is_adopted_and_the_others_are_made_with_one_rol
         "prod web is adopted: it was not made by onedigest"
         in dismantling.plan(["prod"], keep_images=False).notes
     )
+    both = dismantling.plan(["staging", "prod"], keep_images=False)
+    assert not both.last, "an adopted service still runs images of the repository"
+    assert "prod web is still there: image repository, table and roles for CI stay" in both.notes
     assert [one.name for one in left(grounds.clean_up("prod"))] == []
 
 
