@@ -151,7 +151,10 @@ class Dismantling:
     def _parts(self, name: str) -> tuple[Location, ...]:
         """What has, or had before pipeline.toml was changed, resources of ours in an environment."""
         now = [part for part in self._location.parts if not is_adopted(part.settings, name)]
-        return (*now, *former_parts(self._stacks, self._location, name))
+        return (*now, *self._former(name))
+
+    def _former(self, name: str) -> tuple[Location, ...]:
+        return former_parts(self._stacks, self._client("ecs"), self._location, name)
 
     def _common(self, name: str) -> tuple[str, ...]:
         """The stacks that an environment's services have together."""
@@ -213,9 +216,8 @@ class Dismantling:
             )
 
     def _stands(self, name: str) -> bool:
-        parts = (*self._location.parts, *former_parts(self._stacks, self._location, name))
-        stacks = [*(stack_name(part.settings, name) for part in parts), *self._common(name)]
-        return any(self._stacks.standing(stack) is not None for stack in stacks)
+        stacks = [*(stack_name(part.settings, name) for part in self._location.parts), *self._common(name)]
+        return any(self._stacks.standing(stack) is not None for stack in stacks) or bool(self._former(name))
 
     def in_use(self, name: str) -> bool:
         """Whether the environment needs what all share: its stack is there, or it is adopted and has no stack."""

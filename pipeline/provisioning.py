@@ -123,8 +123,9 @@ class Provisioning:
         parts = [(name, part) for name in environments for part in self._location.parts]
         ours = [(name, part) for name, part in parts if not is_adopted(part.settings, name)]
         notes = [_adopted(part, name) for name, part in parts if (name, part) not in ours]
-        before = [(name, former_parts(self._stacks, self._location, name)) for name in environments]
-        notes += [_left(part, name) for name, formers in before for part in formers]
+        for name in environments:
+            formers = former_parts(self._stacks, self._clients.ecs, self._location, name)
+            notes += [_left(part, name) for part in formers]
         specs, reasons = self._wanted(ours, notes)
         every = _with_common(self._location, ours)
         steps = [step for name, part in every for step in _no_longer(self._stacks, part, name)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.adapters.inventory import log_groups
-from pipeline.adapters.owned import cluster_tags, definition_tags
+from pipeline.adapters.owned import cluster_tags, definition_tags, newest_revision
 from pipeline.adapters.stack import Stacks
 from pipeline.adapters.taking_down import Services, delete_log_group
 from pipeline.errors import StuckError
@@ -45,9 +45,10 @@ class Removal:
             self._say(f"{called}: stopped {stopped} other tasks in cluster {cluster}")
         for stack in reversed(possible_stacks(part, name)):
             self.stack(stack)
-        for family in families(part, name):
-            self._forget(part, name, family, sure=made_here)
         self._log_groups(part, name)
+        # The service's own last: by it `former_parts` finds what a run that was killed has left.
+        for family in reversed(families(part, name)):
+            self._forget(part, name, family, sure=made_here)
 
     def stack(self, name: str) -> None:
         """A stack, tried twice; nothing happens where there is none."""
@@ -63,8 +64,9 @@ class Removal:
 
     def _forget(self, part: Location, name: str, family: str, *, sure: bool) -> None:
         """`sure`: the environment was ours until now. Else the newest revision tells whose the family is."""
-        newest, app, called = self._services.newest(family), part.settings.app.name, part.called(name)
-        if newest and not sure and definition_tags(self._client("ecs"), newest).get(APP_TAG) != app:
+        ecs, app, called = self._client("ecs"), part.settings.app.name, part.called(name)
+        newest = newest_revision(ecs, family)
+        if newest and not sure and definition_tags(ecs, newest).get(APP_TAG) != app:
             self._say(f"{called}: left task definitions {family}, which have no tag {APP_TAG} = {app}")
         elif count := self._services.forget(family):
             self._say(f"{called}: deregistered {count} revisions of {family}")

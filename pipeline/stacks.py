@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from pipeline.adapters import owned
 from pipeline.adapters.change_set import StackRequest
 from pipeline.adapters.stack import Stacks, template
 from pipeline.config import EnvironmentSettings, Settings
@@ -128,20 +130,35 @@ def possible_stacks(location: Location, environment: str) -> tuple[str, ...]:
     return tuple(stack_name(location.settings, environment) + kind.suffix for kind in _kinds(location))
 
 
-def former_parts(known: Stacks, location: Location, environment: str) -> tuple[Location, ...]:
-    """What has stacks of ours in an environment, and is not in pipeline.toml any more.
+def former_parts(known: Stacks, ecs: Any, location: Location, environment: str) -> tuple[Location, ...]:
+    """What has something of ours in an environment, and is not in pipeline.toml any more.
 
-    Services of the release, by the tags of their stacks; and the app itself from when it was one service.
+    Services of the release, by the tags of their stacks; and the app itself from when it was one service. After a
+    clean-up that was killed, by the task definitions, which it takes last. `ecs` is boto3's client.
     """
     if location.service:
         return ()
     own, now = location.settings.app.name, location.settings.services
     tagged = [one.tags for one in known.tagged(RELEASE_TAG, own)]
     there = {tags[APP_TAG] for tags in tagged if tags.get(ENVIRONMENT_TAG) == environment and APP_TAG in tags}
-    names = sorted({app.removeprefix(f"{own}-") for app in there} - set(now))
     alone = known.standing(stack_name(location.settings, environment)) if now else None
-    ours = alone is not None and alone.tags.get(APP_TAG) == own
-    return tuple(location.former(name) for name in (*names, *([""] if ours else [])))
+    there |= {own} if alone is not None and alone.tags.get(APP_TAG) == own else set()
+    there |= _defined(ecs, location, environment)
+    names = sorted({app.removeprefix(f"{own}-") for app in there} - {own, *now})
+    return tuple(location.former(name) for name in (*names, *([""] if own in there else [])))
+
+
+def _defined(ecs: Any, location: Location, environment: str) -> set[str]:
+    """What has task definitions of ours there and is not in pipeline.toml, by the names that it was made with."""
+    own, now = location.settings.app.name, [part.settings.app.name for part in location.parts]
+    end, found = f"-{environment}", set[str]()
+    for family in owned.families(ecs, own):
+        app = family.removesuffix(end)
+        if family.endswith(end) and app not in now and (newest := owned.newest_revision(ecs, family)):
+            tags = owned.definition_tags(ecs, newest)
+            if tags.get(APP_TAG) == app and (app == own or tags.get(RELEASE_TAG) == own):
+                found.add(app)
+    return found
 
 
 def families(part: Location, environment: str) -> tuple[str, ...]:

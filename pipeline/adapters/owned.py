@@ -10,6 +10,9 @@ from pipeline.adapters.aws_errors import aws_errors
 
 Tags = Mapping[str, str]
 
+_STANDING = ("ACTIVE", "INACTIVE")
+"""States of task definitions that are not being deleted yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveService:
@@ -63,6 +66,33 @@ def cluster_tags(ecs: Any, name: str) -> Tags | None:
         found = ecs.describe_clusters(clusters=[name], include=["TAGS"])["clusters"]
     live = next((one for one in found if one.get("status") != "INACTIVE"), None)
     return None if live is None else tags_of(live.get("tags"))
+
+
+def families(ecs: Any, prefix: str) -> list[str]:
+    """The families of task definitions whose names begin so, but for those of which every revision is being deleted."""
+    with aws_errors(f"ecs:ListTaskDefinitionFamilies {prefix}"):
+        listed = ecs.get_paginator("list_task_definition_families")
+        pages = [page for status in _STANDING for page in listed.paginate(familyPrefix=prefix, status=status)]
+    return sorted({str(family) for page in pages for family in page["families"]})
+
+
+def revisions(ecs: Any, family: str) -> tuple[list[str], list[str]]:
+    """The ARNs of a family's revisions, the newest last: those that are active, and those that are not any more."""
+    active, inactive = (_revisions(ecs, family, status) for status in _STANDING)
+    return active, inactive
+
+
+def newest_revision(ecs: Any, family: str) -> str:
+    """The newest revision of the family that is there; empty where there is none."""
+    active, inactive = revisions(ecs, family)
+    return next(iter([*reversed(active), *reversed(inactive)]), "")
+
+
+def _revisions(ecs: Any, family: str, status: str) -> list[str]:
+    with aws_errors(f"ecs:ListTaskDefinitions {family}"):
+        pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=family, status=status)
+        listed = [str(arn) for page in pages for arn in page["taskDefinitionArns"]]
+    return [arn for arn in listed if arn.rsplit("/", 1)[-1].rsplit(":", 1)[0] == family]
 
 
 def definition_tags(ecs: Any, arn: str) -> Tags:

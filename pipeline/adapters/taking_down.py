@@ -8,15 +8,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline.adapters.aws_errors import aws_errors
-from pipeline.adapters.owned import live_service
+from pipeline.adapters.owned import live_service, revisions
 from pipeline.errors import UnavailableError
 from pipeline.ports import Clock
 from pipeline.waiting import poll
 
 _AT_ONCE = 100
 _DELETED_AT_ONCE = 10
-_STANDING = ("ACTIVE", "INACTIVE")
-"""States of task definitions that are not being deleted yet."""
 
 
 class Services:
@@ -47,13 +45,9 @@ class Services:
         self._until(lambda: not self._tasks(cluster), f"the tasks in {cluster}")
         return len(tasks)
 
-    def newest(self, family: str) -> str:
-        """The newest revision of the family that is there; empty where there is none."""
-        return next((arns[-1] for status in _STANDING if (arns := self._revisions(family, status))), "")
-
     def forget(self, family: str) -> int:
         """Deregisters every revision of the family, and deletes them. Returns how many there were."""
-        active, inactive = (self._revisions(family, status) for status in _STANDING)
+        active, inactive = revisions(self._ecs, family)
         for arn in active:
             with aws_errors(f"ecs:DeregisterTaskDefinition {arn}"):
                 self._ecs.deregister_task_definition(taskDefinition=arn)
@@ -83,14 +77,6 @@ class Services:
                 return [str(arn) for page in pages for arn in page["taskArns"]]
             except self._ecs.exceptions.ClusterNotFoundException:
                 return []
-
-    def _revisions(self, family: str, status: str) -> list[str]:
-        with aws_errors(f"ecs:ListTaskDefinitions {family}"):
-            pages = self._ecs.get_paginator("list_task_definitions").paginate(
-                familyPrefix=family, status=status
-            )
-            listed = [str(arn) for page in pages for arn in page["taskDefinitionArns"]]
-        return [arn for arn in listed if arn.rsplit("/", 1)[-1].rsplit(":", 1)[0] == family]
 
     def _until(self, gone: Any, what: str) -> None:
         done = poll(

@@ -153,7 +153,7 @@ _IN_CLUSTER = ("service", "service-deployment", "task", "container-instance")
 _BALANCING = ("loadbalancer/app", "listener/app", "targetgroup")
 _DEFINITION_CALLS = (
     *("ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"),
-    "ecs:ListTaskDefinitions",
+    *("ecs:ListTaskDefinitionFamilies", "ecs:ListTaskDefinitions"),
 )
 _LOOK = (
     *("autoscaling:Describe*", "application-autoscaling:Describe*", "cloudwatch:DescribeAlarms"),

@@ -177,6 +177,7 @@ KNOWN: Mapping[str, Callable[[Parameters], list[str]]] = {
     "ecs:DescribeTasks": _in_cluster("task", "tasks"),
     "ecs:ListServiceDeployments": _in_cluster("service", "service"),
     "ecs:ListServices": _everything,
+    "ecs:ListTaskDefinitionFamilies": _everything,
     "ecs:ListTaskDefinitions": _everything,
     "ecs:ListTasks": _everything,
     "ecs:RegisterTaskDefinition": _on("task-definition/{family}:1"),

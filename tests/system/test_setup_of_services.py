@@ -222,6 +222,31 @@ def test_what_was_in_pipeline_toml_before_is_left_by_set_up_and_taken_by_clean_u
     assert families["families"] == []
 
 
+def test_what_a_killed_clean_up_left_of_a_former_service_is_found_again_and_not_what_another_app_has(
+    grounds: Grounds,
+) -> None:
+    """Its stack is gone, and pipeline.toml does not name it: its task definitions still tell of it."""
+    ecs = grounds.client("ecs")
+
+    def defined(app: str, **tags: str) -> None:
+        told = [{"key": f"onedigest:{key}", "value": value} for key, value in {"app": app, **tags}.items()]
+        containers = [{"name": "app", "image": NOWHERE, "memory": 64}]
+        ecs.register_task_definition(family=f"{app}-prod", containerDefinitions=containers, tags=told)
+
+    def there() -> list[str]:
+        return [*ecs.list_task_definition_families(familyPrefix="shop", status="ACTIVE")["families"]]
+
+    defined("shop-mail", release="shop")
+    defined("shop")
+    defined("shop-desk")
+    try:
+        assert grounds.foundation().dismantling.in_use("prod")
+        assert left(grounds.clean_up("prod")) == ()
+        assert there() == ["shop-desk-prod"], "the app shop-desk is no service of shop"
+    finally:
+        ecs.deregister_task_definition(taskDefinition="shop-desk-prod:1")
+
+
 def test_what_somebody_else_made_in_a_services_name_is_refused_for_all(grounds: Grounds) -> None:
     client = grounds.client("cloudformation")
     foreign = "Resources:\n  Topic:\n    Type: AWS::SNS::Topic\n"
