@@ -91,14 +91,12 @@ class Dismantling:
         reasons = [_adopted(name) for name in environments if self._is_adopted(name)]
         parts = tuple((name, part) for name in environments for part in self._parts(name))
         reasons += [reason for name, part in parts for reason in self._foreign_in(name, part)]
-        reasons += self._foreign.stacks(
-            [stack for name in environments for stack in self._common(name)], self._settings.app.name
-        )
+        common = [stack for name in environments for stack in self._common(name)]
+        reasons += self._foreign.stacks(common, self._location)
         others = self._others((*environments, *going), elsewhere)
         last = not others and self._location.share is not Share.BESIDE
         if last:
-            shared = [stack_name(self._settings, "shared")]
-            reasons += self._foreign.stacks(shared, self._settings.app.name)
+            reasons += self._foreign.stacks([stack_name(self._settings, "shared")], self._location)
         found = self.inventory(parts, last=last, keep_images=keep_images)
         lost = self._losses(found, keep_images=keep_images) if last else ()
         notes = self._stays(environments, others)
@@ -162,7 +160,7 @@ class Dismantling:
 
     def _foreign_in(self, name: str, part: Location) -> list[Reason]:
         return [
-            *self._foreign.stacks(possible_stacks(part, name), part.settings.app.name),
+            *self._foreign.stacks(possible_stacks(part, name), part),
             *self._foreign.cluster(part, name),
         ]
 

@@ -32,6 +32,7 @@ from pipeline.stacks import (
     certificate,
     former_parts,
     not_here,
+    not_ours,
     possible_stacks,
     shared_stack,
     stacks_of,
@@ -209,9 +210,9 @@ class Provisioning:
         return spec.told(**told)
 
     def _looked_at(self, spec: StackSpec, notes: list[str]) -> tuple[Step | None, list[Reason]]:
-        standing, app = self._stacks.standing(spec.name), spec.part.settings.app.name
-        if standing is not None and standing.tags.get(APP_TAG) != app:
-            return None, [_not_ours(standing, app)]
+        standing = self._stacks.standing(spec.name)
+        if standing is not None and (why := not_ours(spec.part, standing.tags)):
+            return None, [Reason(f"stack {spec.name} {why}", "delete or rename it, or choose another name")]
         if standing is None or standing.never_whole:
             if spec.after_rollout and not self._runs(spec):
                 notes.append(
@@ -291,7 +292,7 @@ def _no_longer(known: Stacks, part: Location, environment: str) -> list[Step]:
     return [
         Step(StackPlan(name, (), new=True, why=why), None, environment)
         for name, stack in found.items()
-        if stack and stack.tags.get(APP_TAG) == part.settings.app.name
+        if stack and not not_ours(part, stack.tags)
     ]
 
 
@@ -356,11 +357,4 @@ def _foreign(parameter: str, name: str, app: str) -> Reason:
     return Reason(
         f"there is a {parameter.lower()} {name} already, without the tag {APP_TAG} = {app}: not made by onedigest",
         f'to use it as it is, name it in pipeline.toml: {key} = "{name}"; else choose another name there',
-    )
-
-
-def _not_ours(standing: Standing, app: str) -> Reason:
-    return Reason(
-        f"stack {standing.name} is there, without the tag {APP_TAG} = {app}: it was not made by onedigest",
-        "delete or rename it, or choose another app.name",
     )

@@ -15,7 +15,7 @@ from pipeline.locations import Location
 from pipeline.model.verdict import Reason
 from pipeline.names import baseline_service_name, cluster_name, service_name, stack_name
 from pipeline.ports import Clock, Say
-from pipeline.stacks import APP_TAG, families, possible_stacks
+from pipeline.stacks import APP_TAG, families, not_ours, possible_stacks
 
 Client = Callable[[str], Any]
 
@@ -86,13 +86,13 @@ class Foreign:
     known: Stacks
     ecs: Any
 
-    def stacks(self, names: Sequence[str], app: str) -> list[Reason]:
-        """Those of the stacks that somebody else made than `app`."""
+    def stacks(self, names: Sequence[str], part: Location) -> list[Reason]:
+        """Those of the stacks that were not made for `part`."""
         found = [self.known.standing(stack) for stack in names]
         return [
-            Reason(f"stack {stack.name} {_untagged(app)}", "delete it yourself, if it may go")
+            Reason(f"stack {stack.name} {why}", "delete it yourself, if it may go")
             for stack in found
-            if stack is not None and stack.tags.get(APP_TAG) != app
+            if stack is not None and (why := not_ours(part, stack.tags))
         ]
 
     def cluster(self, part: Location, environment: str) -> list[Reason]:
@@ -105,11 +105,7 @@ class Foreign:
         key = f"services.{part.service}.service" if part.service else f"environments.{environment}.cluster"
         return [
             Reason(
-                f"cluster {name} {_untagged(app)}",
+                f"cluster {name} has no tag {APP_TAG} = {app}: it was not made by onedigest",
                 f'to use it as it is, name it: {key} = "{part.service or name}"; else delete it yourself',
             )
         ]
-
-
-def _untagged(app: str) -> str:
-    return f"has no tag {APP_TAG} = {app}: it was not made by onedigest"

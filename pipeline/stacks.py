@@ -130,6 +130,21 @@ def possible_stacks(location: Location, environment: str) -> tuple[str, ...]:
     return tuple(stack_name(location.settings, environment) + kind.suffix for kind in _kinds(location))
 
 
+def not_ours(part: Location, tags: Mapping[str, str]) -> str:
+    """Why a stack with these tags was not made for `part`, in words; empty: it was.
+
+    An app may be called as a service of another one: `<app>-<service>`.
+    """
+    app, release = part.settings.app.name, part.release if part.service else ""
+    if tags.get(APP_TAG) != app:
+        return f"has no tag {APP_TAG} = {app}: it was not made by onedigest"
+    if tags.get(RELEASE_TAG, "") == release:
+        return ""
+    if release:
+        return f"has no tag {RELEASE_TAG} = {release}: it is of an app that is called {app}"
+    return f"has the tag {RELEASE_TAG} = {tags[RELEASE_TAG]}: it is of a service of that app"
+
+
 def former_parts(known: Stacks, ecs: Any, location: Location, environment: str) -> tuple[Location, ...]:
     """What has something of ours in an environment, and is not in pipeline.toml any more.
 
@@ -142,7 +157,7 @@ def former_parts(known: Stacks, ecs: Any, location: Location, environment: str) 
     tagged = [one.tags for one in known.tagged(RELEASE_TAG, own)]
     there = {tags[APP_TAG] for tags in tagged if tags.get(ENVIRONMENT_TAG) == environment and APP_TAG in tags}
     alone = known.standing(stack_name(location.settings, environment)) if now else None
-    there |= {own} if alone is not None and alone.tags.get(APP_TAG) == own else set()
+    there |= {own} if alone is not None and not not_ours(location, alone.tags) else set()
     there |= _defined(ecs, location, environment)
     names = sorted({app.removeprefix(f"{own}-") for app in there} - {own, *now})
     return tuple(location.former(name) for name in (*names, *([""] if own in there else [])))

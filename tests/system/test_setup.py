@@ -294,7 +294,7 @@ def test_what_somebody_else_made_is_neither_changed_nor_deleted(grounds: Grounds
         client.delete_stack(StackName="onedigest-shop-prod")
 
     assert [reason.text for reason in made] == [
-        "stack onedigest-shop-prod is there, without the tag onedigest:app = shop: it was not made by onedigest"
+        "stack onedigest-shop-prod has no tag onedigest:app = shop: it was not made by onedigest"
     ]
     assert len(deleted) == 1
 

@@ -247,18 +247,25 @@ def test_what_a_killed_clean_up_left_of_a_former_service_is_found_again_and_not_
         ecs.deregister_task_definition(taskDefinition="shop-desk-prod:1")
 
 
-def test_what_somebody_else_made_in_a_services_name_is_refused_for_all(grounds: Grounds) -> None:
+@pytest.mark.parametrize(
+    ("tags", "lacks"),
+    [({}, "onedigest:app = shop-api"), ({"onedigest:app": "shop-api"}, "onedigest:release = shop")],
+    ids=["another tool", "the app shop-api"],
+)
+def test_what_somebody_else_made_in_a_services_name_is_refused_for_all(
+    grounds: Grounds, tags: dict[str, str], lacks: str
+) -> None:
     client = grounds.client("cloudformation")
     foreign = "Resources:\n  Topic:\n    Type: AWS::SNS::Topic\n"
-    Stacks(client, SystemClock()).ensure(StackRequest("onedigest-shop-api-prod", foreign, {}))
+    Stacks(client, SystemClock()).ensure(StackRequest("onedigest-shop-api-prod", foreign, {}, tags))
     try:
         made = grounds.plan("prod").reasons
         deleted = grounds.foundation().dismantling.plan(["prod"], keep_images=False).reasons
     finally:
         client.delete_stack(StackName="onedigest-shop-api-prod")
 
-    assert [reason.text.split(":")[0] for reason in made] == [
-        "stack onedigest-shop-api-prod is there, without the tag onedigest"
+    assert [reason.text.split(": ")[0] for reason in made] == [
+        f"stack onedigest-shop-api-prod has no tag {lacks}"
     ]
     assert len(deleted) == 1
 

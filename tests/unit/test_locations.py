@@ -11,7 +11,7 @@ from pipeline.config import Settings, parse
 from pipeline.errors import UsageError
 from pipeline.iam import policies, too_large
 from pipeline.locations import Chosen, Location, Share, chosen, places_of
-from pipeline.stacks import possible_stacks, shared_stack, stacks_of
+from pipeline.stacks import not_ours, possible_stacks, shared_stack, stacks_of
 
 HOME, EAST, WEST = "eu-central-1", "us-east-1", "us-west-2"
 EAST_ECR = f"222222222222.dkr.ecr.{EAST}.amazonaws.com"
@@ -215,6 +215,20 @@ def test_a_service_that_was_one_of_the_release_is_known_by_its_name() -> None:
     assert possible_stacks(whole.former(""), "prod")[0] == "onedigest-shop-prod"
     assert [part.service for part in whole.parts] == ["web", "api"]
     assert (whole.parts[0].release, whole.release) == ("shop", "shop")
+
+
+def test_an_app_that_is_called_as_a_service_is_not_that_service_nor_the_service_the_app() -> None:
+    (web, _), alone = (
+        Location.whole(parse(HEAD + SERVICES)).parts,
+        Location.whole(parse(HEAD.replace("shop", "shop-web"))),
+    )
+    (of_service, *_), (of_app, *_) = stacks_of(web, "prod"), stacks_of(alone, "prod")
+
+    assert of_service.name == of_app.name == "onedigest-shop-web-prod"
+    assert (not_ours(web, of_service.request.tags), not_ours(alone, of_app.request.tags)) == ("", "")
+    assert "is of an app that is called shop-web" in not_ours(web, of_app.request.tags)
+    assert "onedigest:release = shop: it is of a service" in not_ours(alone, of_service.request.tags)
+    assert "was not made by onedigest" in not_ours(web, {})
 
 
 def test_the_template_of_the_role_has_a_size_that_cloudformation_takes() -> None:
