@@ -60,7 +60,7 @@ class Preview:
     running: tuple[str, ...]
     pinned: str
     underway: bool
-    later: Callable[[float], tuple[Check, ...]] = field(repr=False, default=lambda _seconds: ())
+    later: Callable[[float], tuple[Check, ...]] = field(repr=False)
 
     @property
     def changes(self) -> tuple[Change, ...]:

@@ -22,7 +22,15 @@ EXPIRED = Check(CREDENTIAL, State.NG, "env: has expired", "log in")
 SERVICE = ServiceState("arn", "ACTIVE", "td/shop:1", 2, 2, (), "")
 LIVE: dict[str, Any] = {"family": "shop", "cpu": "256"}
 PREVIEW = Preview(
-    SERVICE, LIVE, {**LIVE, "cpu": "512"}, (OK, SKIP), Prediction(1, 2, 3, ()), ("d",), "", False
+    SERVICE,
+    LIVE,
+    {**LIVE, "cpu": "512"},
+    (OK, SKIP),
+    Prediction(1, 2, 3, ()),
+    ("d",),
+    "",
+    False,
+    lambda _: (),
 )
 
 
