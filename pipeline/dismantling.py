@@ -22,6 +22,7 @@ from pipeline.stacks import (
     APP_TAG,
     families,
     former_parts,
+    not_ours,
     possible_stacks,
     shared_stack,
 )
@@ -93,6 +94,8 @@ class Dismantling:
         reasons += [reason for name, part in parts for reason in self._foreign_in(name, part)]
         common = [stack for name in environments for stack in self._common(name)]
         reasons += self._foreign.stacks(common, self._location)
+        mixed = [name for name in environments if not self._is_adopted(name)]
+        reasons += [reason for name in mixed for reason in self._made_before(name)]
         others = self._others((*environments, *going), elsewhere)
         last = not others and self._location.share is not Share.BESIDE
         if last:
@@ -157,6 +160,19 @@ class Dismantling:
     def _common(self, name: str) -> tuple[str, ...]:
         """The stacks that an environment's services have together."""
         return possible_stacks(self._location, name) if self._settings.services else ()
+
+    def _made_before(self, name: str) -> list[Reason]:
+        """Services that are adopted now and have a stack of ours all the same: it would be left, and not told of."""
+        adopted = [part for part in self._location.parts if is_adopted(part.settings, name)]
+        found = [(part, self._stacks.standing(stack_name(part.settings, name))) for part in adopted]
+        return [
+            Reason(
+                f"{part.called(name)} is adopted, and stack {stack.name}, which setup made for it, is still there",
+                "delete that stack yourself, or take the service's names out of pipeline.toml to have it deleted",
+            )
+            for part, stack in found
+            if stack is not None and not not_ours(part, stack.tags)
+        ]
 
     def _foreign_in(self, name: str, part: Location) -> list[Reason]:
         return [

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline.adapters.stack import template
+from pipeline.adapters.change_set import StackRequest
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.stack import Stacks, template
 from pipeline.adapters.template_file import parsed
 from pipeline.checks import of_account
 from pipeline.errors import PipelineError
@@ -205,9 +207,26 @@ def test_of_several_services_one_is_adopted_and_the_others_are_made_with_one_rol
         in dismantling.plan(["prod"], keep_images=False).notes
     )
     both = dismantling.plan(["staging", "prod"], keep_images=False)
+    assert both.reasons == ()
     assert not both.last, "an adopted service still runs images of the repository"
     assert "prod web is still there: image repository, table and roles for CI stay" in both.notes
     assert [one.name for one in left(grounds.clean_up("prod"))] == []
+
+
+def test_a_service_that_is_adopted_and_has_a_stack_of_ours_from_before_is_not_passed_over(
+    grounds: Grounds,
+) -> None:
+    grounds.text = SHOP + '[services.web]\nservice = "theirs"\n[services.api]\n'
+    name, tags = "onedigest-shop-web-prod", {"onedigest:app": "shop-web", "onedigest:release": "shop"}
+    client = grounds.client("cloudformation")
+    made = StackRequest(name, "Resources:\n  Topic:\n    Type: AWS::SNS::Topic\n", {}, tags)
+    Stacks(client, SystemClock()).ensure(made)
+
+    (reason,) = grounds.foundation().dismantling.plan(["prod"], keep_images=False).reasons
+
+    assert reason.text.startswith(f"prod web is adopted, and stack {name}")
+    client.delete_stack(StackName=name)
+    assert grounds.foundation().dismantling.plan(["prod"], keep_images=False).reasons == ()
 
 
 VALUES = {"App": "shop", "Environment": "prod", "ClusterName": "shop-prod", "ServiceName": "shop"}
