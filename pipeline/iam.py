@@ -29,6 +29,7 @@ from pipeline.names import (
     service_name,
     signing_alias,
     table_name,
+    trusted_aliases,
 )
 from pipeline.reach import regions_of
 
@@ -182,6 +183,7 @@ def _scope(location: Location) -> Scope:
         repository=settings.repository,
         table=table_name(settings),
         key=signing_alias(settings),
+        trusted=trusted_aliases(settings),
         home=location.home,
     )
 

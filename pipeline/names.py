@@ -39,6 +39,15 @@ def signing_alias(settings: Settings) -> str:
     return told.removeprefix("alias/") if told.startswith("alias/") else f"onedigest-{settings.app.name}"
 
 
+def trusted_aliases(settings: Settings) -> tuple[str, ...]:
+    """The aliases in KMS, without `alias/`, of the other keys that are trusted: who verifies reads them."""
+    told = [
+        one.key.removeprefix("awskms:///") for one in settings.trust if one.key.startswith("awskms:///alias/")
+    ]
+    found = dict.fromkeys(key.removeprefix("alias/") for key in told)
+    return tuple(name for name in found if name != signing_alias(settings))
+
+
 def is_adopted(settings: Settings, environment: str) -> bool:
     """Whether the environment is somebody else's: its cluster or service is named. Nothing is made or deleted there."""
     own = settings.environments[environment]

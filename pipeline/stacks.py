@@ -21,6 +21,7 @@ from pipeline.names import (
     signing_alias,
     stack_name,
     table_name,
+    trusted_aliases,
 )
 
 APP_TAG = "onedigest:app"
@@ -105,6 +106,7 @@ def shared_stack(location: Location) -> StackSpec | None:
         "Ci": _yes(whole),
         "SigningKey": _yes(signed),
         "SigningAlias": signing_alias(settings),
+        "TrustedAliases": ",".join(f"alias/{name}" for name in trusted_aliases(settings)),
         "TrustedArns": ",".join(settings.cloud.trusted),
     }
     name = stack_name(settings, "shared")

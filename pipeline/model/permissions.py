@@ -30,9 +30,9 @@ _LIST = ("ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:GetLifecyclePoli
 class Scope:
     """What the policies are about. `account` is an account's id, or `*` where it is not known.
 
-    `repository` and `table` are names, `key` is an alias in KMS without `alias/`. `home` is the region of table and
-    key, `images` those of the repository; empty: `region`. `regions`: all that an environment is in, where those are
-    several; `region` is `*` then.
+    `repository` and `table` are names, `key` is an alias in KMS without `alias/`, `trusted` are those of other keys
+    that evidence is verified by. `home` is the region of table and keys, `images` those of the repository; empty:
+    `region`. `regions`: all that an environment is in, where those are several; `region` is `*` then.
     """
 
     app: str
@@ -45,6 +45,7 @@ class Scope:
     images: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     partition: str = "aws"
+    trusted: tuple[str, ...] = ()
 
     def arn(self, service: str, resource: str, region: str = "") -> str:
         """The ARN of a resource in this region, or another, and account."""
@@ -148,9 +149,16 @@ def _images(scope: Scope) -> list[Statement]:
 
 
 def _signing(scope: Scope) -> list[Statement]:
-    alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{scope.key}"}}
     keys = scope.arn("kms", "key/*", scope.home)
-    return [{**statement("Sign", ("kms:GetPublicKey", "kms:Sign"), keys), "Condition": alias}]
+
+    def of(aliases: str | list[str]) -> Mapping[str, Any]:
+        return {"Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": aliases}}}
+
+    own = {**statement("Sign", ("kms:GetPublicKey", "kms:Sign"), keys), **of(f"alias/{scope.key}")}
+    if not scope.trusted:
+        return [own]
+    others = [f"alias/{name}" for name in scope.trusted]
+    return [own, {**statement("VerifyByOthers", "kms:GetPublicKey", keys), **of(others)}]
 
 
 def _records(scope: Scope) -> Statement:

@@ -105,6 +105,25 @@ def test_a_key_is_made_where_it_is_the_one_that_signs() -> None:
     assert signing_alias(settings()) == "onedigest-shop"
 
 
+def test_who_verifies_by_keys_in_kms_may_read_those_and_sign_by_none_of_them() -> None:
+    keys = ("awskms:///alias/release", "awskms:///alias/onedigest-shop", "keys/ci.pem")
+    trust = "".join(
+        f'[[trust]]\nname = "{number}"\nkey = "{key}"\nstages = ["approval"]\n'
+        for number, key in enumerate(keys)
+    )
+    told = settings(rest=trust)
+    printed = policies(told, [("prod", "eu-central-1")])
+
+    for policy in (printed["ci"], printed["promote"]["prod"]):
+        (by_others,) = [one for one in policy["Statement"] if one["Sid"] == "VerifyByOthers"]
+        assert by_others["Action"] == "kms:GetPublicKey"
+        assert by_others["Condition"] == {
+            "ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/release"]}
+        }
+    assert _shared(told)["TrustedAliases"] == "alias/release"
+    assert _shared(settings())["TrustedAliases"] == ""
+
+
 def test_task_definitions_of_the_service_of_the_one_beside_it_and_of_the_load_are_ours() -> None:
     whole = Location.whole(settings())
     assert families(whole, "staging") == ("shop-staging", "shop-staging-baseline", "shop-staging-load")
