@@ -14,7 +14,7 @@ from pipeline.errors import ConfigurationError, DeniedError, PipelineError
 from pipeline.model.baseline import WITHOUT, require_comparable, shown, sizes
 from pipeline.model.check import Check, State
 from pipeline.model.digest import ImageRef
-from pipeline.model.rollout import RolloutPolicy
+from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import ServiceState, digests_run
 from pipeline.names import BASELINE, baseline_service_name
 from pipeline.places import Place
@@ -87,7 +87,9 @@ class BaselineService:
             targets=self.staging.targets(group, live.alternate_target_group) if group else None,
             probe=FreshConnectionProbe(),
             clock=SystemClock(),
-            policy=RolloutPolicy(deadline=told.timeout, drain=told.drain_timeout, stay_up=0.0),
+            policy=RolloutPolicy(
+                deadline=told.timeout, drain=told.drain_timeout, stay_up=0.0, busy=Busy.SUPERSEDE
+            ),
         )
 
     def _spec(self, image: ImageRef, others: frozenset[str]) -> DeploySpec:

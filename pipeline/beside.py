@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipeline.errors import ConfigurationError, DeniedError, PipelineError, StuckError, UndecidedError
 from pipeline.fencing import FencedService
@@ -25,8 +25,9 @@ class Beside:
     """The baseline's service while a candidate is loaded.
 
     `staging` is the candidate's service, `service` the baseline's, `first` the number of tasks where staging has none
-    yet. `rollout` makes how to roll out on the baseline's service as it is given, `spec` what to roll out of a release,
-    `delivered` takes the release to where staging pulls from, and gives the image that is to run there.
+    yet. `rollout` makes how to roll out on the baseline's service as it is given, over whatever goes on there, `spec`
+    what to roll out of a release, `delivered` takes the release to where staging pulls from, and gives the image that
+    is to run there.
     """
 
     staging: Service
@@ -68,8 +69,7 @@ class Beside:
         Raises UndecidedError when its tasks are not as many and as large as the candidate's, and as `Rollout.deploy`
         does; what needs a person there needs none here, where nothing serves anybody, and is an UndecidedError too.
         """
-        spec = replace(self.spec(release), supersedes=True)
-        image = self.delivered(release, progress.note)
+        spec, image = self.spec(release), self.delivered(release, progress.note)
         try:
             result = self.rollout(FencedService(self.service, held)).deploy(image, spec, progress)
         except StuckError as error:

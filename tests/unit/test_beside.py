@@ -12,7 +12,7 @@ from pipeline.beside import Beside
 from pipeline.errors import BusyError, ConfigurationError, UndecidedError
 from pipeline.model.digest import Digest, ImageRef
 from pipeline.model.lease import Claim
-from pipeline.model.rollout import RolloutPolicy
+from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import ServiceState
 from pipeline.model.verdict import Outcome
 from pipeline.ports import Held, Service
@@ -52,17 +52,18 @@ class Pair:
         )
 
     def rollout(self, service: Service) -> Rollout:
-        return Rollout(service, self.baseline, self.baseline, self.clock, RolloutPolicy(stay_up=0.0))
+        policy = RolloutPolicy(stay_up=0.0, busy=Busy.SUPERSEDE)
+        return Rollout(service, self.baseline, self.baseline, self.clock, policy)
 
     @contextmanager
     def held(self) -> Iterator[Held]:
         with self.lease.hold("staging", Claim("anne", "run-1", "load", "")) as held:
             yield held
 
-    def up(self, which: ImageRef = PRODUCTION) -> RolloutResult:
+    def up(self, which: ImageRef = PRODUCTION, *, meanwhile: float = 3) -> RolloutResult:
         with self.held() as held:
             self.beside.begin(which, held, self.progress)
-            self.clock.advance(3)
+            self.clock.advance(meanwhile)
             return self.beside.await_healthy(which, held, self.progress)
 
     def end(self) -> None:
@@ -123,10 +124,11 @@ def test_another_digest_that_a_killed_run_left_is_replaced() -> None:
     assert pair.baseline.running() == {str(PRODUCTION)}
 
 
-def test_one_that_does_not_start_is_told_with_its_last_words_and_ends_at_zero() -> None:
+@pytest.mark.parametrize("meanwhile", [3, 40], ids=["it is seen to fail", "ECS has given up already"])
+def test_one_that_does_not_start_is_told_with_its_last_words_and_ends_at_zero(meanwhile: float) -> None:
     pair = Pair()
     pair.baseline.behave(PRODUCTION, exits_after=0.5, log=("no licence file",))
-    result = pair.up()
+    result = pair.up(meanwhile=meanwhile)
     assert result.outcome is not RolloutOutcome.SUCCEEDED
     assert "no licence file" in result.diagnosis
     pair.end()
