@@ -169,8 +169,8 @@ def test_what_is_refused_in_the_last_region_keeps_the_first_from_being_touched(a
         with counted() as calls:
             reasons = whole.refusals(whole.plan_setup(accept_loss=False))
 
-        assert [reason.text.split(",")[0] for reason in reasons] == [
-            f"{WEST}: stack onedigest-shop-prod is there"
+        assert [reason.text for reason in reasons] == [
+            f"{WEST}: stack onedigest-shop-prod has no tag onedigest:app = shop: it was not made by onedigest"
         ]
         assert "ExecuteChangeSet" not in calls
         assert accounts.tables(A, HOME) == []
