@@ -16,7 +16,7 @@ from pipeline.model.check import Check, State
 from pipeline.model.digest import ImageRef
 from pipeline.model.rollout import Busy, RolloutPolicy
 from pipeline.model.service import ServiceState, digests_run
-from pipeline.names import BASELINE, baseline_service_name
+from pipeline.names import BASELINE, baseline_key, baseline_service_name
 from pipeline.places import Place
 from pipeline.ports import Candidate, Service, Source
 from pipeline.rollout import Check as RolloutCheck
@@ -118,9 +118,7 @@ class BaselineService:
 
     @property
     def _key(self) -> str:
-        """Where pipeline.toml tells of it."""
-        service = self.staging.site.service
-        return f"services.{service}.baseline" if service else "environments.staging.baseline"
+        return baseline_key(self.staging.site.service)
 
     def left(self) -> Left | None:
         """What runs there now, None where nothing does. During a load that is as it should be.

@@ -20,7 +20,7 @@ from pipeline.local import engine
 from pipeline.local.base_images import BUILD, BaseImages
 from pipeline.local.cloud import Desired, Endpoints, LocalCloud, LocalEnvironment, LocalSpec
 from pipeline.locations import Location, Share
-from pipeline.names import BASELINE, stack_name, table_name
+from pipeline.names import BASELINE, baseline_key, stack_name, table_name
 from pipeline.ports import Say
 from pipeline.provisioning import Clients, Provisioning
 from pipeline.reach import ENVIRONMENTS, Reach, Site, local_name, regions_of, sites_of
@@ -331,10 +331,9 @@ def _open_aws(settings: Settings, say: Say) -> Cloud:
         client = reach.aws("staging", region).client("cloudformation")
         told = stack_outputs(client, stack_name(own, BASELINE)) or {}
         if "ListenerPort" not in told:
-            key = f"services.{service}" if service else "environments.staging"
             raise ConfigurationError(
                 "no address of the baseline beside staging" + f", service {service}" * bool(service),
-                hint=f'set {key}.baseline.url in pipeline.toml, or load.baseline = "none"',
+                hint=f'set {baseline_key(service)}.url in pipeline.toml, or load.baseline = "none"',
             )
         parts = urlsplit(staging)
         return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{told['ListenerPort']}"))

@@ -23,6 +23,11 @@ def baseline_service_name(settings: Settings) -> str:
     return settings.environments.staging.baseline.service or f"{service_name(settings, 'staging')}-baseline"
 
 
+def baseline_key(service: str) -> str:
+    """Where pipeline.toml tells of the service beside staging's, or beside that of one `service` of a release."""
+    return f"services.{service}.baseline" if service else "environments.staging.baseline"
+
+
 def table_name(settings: Settings) -> str:
     """The table of leases and the deployment log: as configured, else `onedigest-<app>`."""
     return settings.cloud.table or f"onedigest-{settings.app.name}"
