@@ -55,7 +55,8 @@ def test_a_deregistered_definition_is_registered_again_key_for_key() -> None:
     assert "was deregistered; registering the same again" in scene.said.text
 
 
-def test_going_back_does_not_wait_for_a_rollout_that_hangs() -> None:
+def hanging() -> tuple[Scene, str]:
+    """A rollout that hangs and was left; and what ran before it."""
     scene = Scene()
     old = scene.ecs.current
     scene.ecs.breaker, scene.ecs.grace = False, 100_000.0
@@ -63,6 +64,11 @@ def test_going_back_does_not_wait_for_a_rollout_that_hangs() -> None:
     scene.ecs.after(6.0, _interrupt)
     with pytest.raises(DetachedInterrupt):
         scene.deploy()
+    return scene, old
+
+
+def test_going_back_does_not_wait_for_a_rollout_that_hangs() -> None:
+    scene, old = hanging()
     result = scene.deploy(OLD, replace(SPEC, definition=old, supersedes=True))
     assert result.outcome is RolloutOutcome.SUCCEEDED
     assert scene.serves == {str(OLD)}
@@ -70,13 +76,7 @@ def test_going_back_does_not_wait_for_a_rollout_that_hangs() -> None:
 
 
 def test_going_back_from_a_rollout_that_hangs_to_what_fails_now_is_not_taken_for_a_first_rollout() -> None:
-    scene = Scene()
-    old = scene.ecs.current
-    scene.ecs.breaker, scene.ecs.grace = False, 100_000.0
-    scene.ecs.behave(NEW, healthy_after=None)
-    scene.ecs.after(6.0, _interrupt)
-    with pytest.raises(DetachedInterrupt):
-        scene.deploy()
+    scene, old = hanging()
     scene.ecs.behave(OLD, **BAD_IMAGES["exited"])
     with pytest.raises(StuckError, match="nothing is known to go back to"):
         scene.deploy(OLD, replace(SPEC, definition=old, supersedes=True))
