@@ -17,7 +17,7 @@ from pipeline.clouds import Ground
 from pipeline.config import Settings, parse
 from pipeline.foundation import Foundation
 from pipeline.locations import Location
-from pipeline.model.inventory import Found
+from pipeline.model.inventory import Found, left
 from pipeline.provisioning import Made, SetupPlan
 
 SHOP = """
@@ -37,6 +37,9 @@ secrets = { DATABASE_URL = "shop/staging/database-url" }
 [environments.prod]
 secrets = { DATABASE_URL = "shop/prod/database-url" }
 """
+NOWHERE = "127.0.0.1:1/nothing:1"
+"""An image that no registry has: its tasks never start, which does not matter to CloudFormation."""
+
 WATCHED: list[Callable[[str], None]] = []
 MADE: dict[tuple[int, int, int], Aws] = {}
 LOADER = Loader()
@@ -101,6 +104,15 @@ class Grounds:
         whole = self.foundation()
         parts = [(name, part) for name in environments for part in whole.location.parts]
         return whole.dismantling.inventory(parts, last=True)
+
+
+@contextmanager
+def empty_account(port: int, text: str) -> Iterator[Grounds]:
+    """The account on the emulator at `port`, which must be empty again, as `text` tells of the app, afterwards."""
+    found = Grounds(port, text)
+    yield found
+    found.text = text
+    assert left(found.clean_up("staging", "prod")) == ()
 
 
 @contextmanager

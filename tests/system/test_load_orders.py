@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from pipeline.adapters.aws import Access, Aws
 from pipeline.adapters.load_orders import Orders, table_orders
-from tests.bare_emulator import bare_emulator, client
+from tests.bare_emulator import client
 from tests.tables import make_table
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with bare_emulator(tmp_path_factory.mktemp("emulator")) as found:
-        yield found
 
 
 @pytest.fixture

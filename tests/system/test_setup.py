@@ -16,37 +16,17 @@ from pipeline.iam import policies
 from pipeline.model.inventory import Presence, left
 from pipeline.model.stack_plan import Action, ResourceChange
 from pipeline.provisioning import Step
-from tests.bare_emulator import bare_emulator
-from tests.foundations import SHOP, Grounds, counted, in_parallel, killed_at
+from tests.foundations import NOWHERE, SHOP, Grounds, counted, empty_account, in_parallel, killed_at
 from tests.iam.calls import read
 from tests.iam.judging import refused
 from tests.iam.parameters import faults
-from tests.iam.recorder.sitecustomize import recorded
-
-NOWHERE = "127.0.0.1:1/nothing:1"
-"""An image that no registry has: its tasks never start, which does not matter to CloudFormation."""
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with bare_emulator(tmp_path_factory.mktemp("emulator")) as found:
-        yield found
 
 
 @pytest.fixture
 def grounds(port: int) -> Iterator[Grounds]:
     """An empty account, and empty again afterwards."""
-    found = Grounds(port)
-    yield found
-    found.text = SHOP
-    assert left(found.clean_up("staging", "prod")) == ()
-
-
-@pytest.fixture
-def calls(grounds: Grounds, tmp_path: Path) -> Iterator[Path]:
-    """The file with every call of AWS that is made in the test."""
-    with recorded(str(tmp_path / "calls")):
-        yield tmp_path / "calls"
+    with empty_account(port, SHOP) as found:
+        yield found
 
 
 def test_an_empty_account_gets_everything_and_gives_it_all_back(grounds: Grounds, calls: Path) -> None:

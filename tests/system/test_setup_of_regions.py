@@ -15,7 +15,6 @@ from pipeline.config import parse
 from pipeline.estate import Estate
 from pipeline.locations import chosen
 from pipeline.model.inventory import Found, left
-from tests.bare_emulator import bare_emulator
 from tests.foundations import counted
 
 HOME, EAST, WEST = "eu-central-1", "us-east-1", "us-west-2"
@@ -92,12 +91,6 @@ class Accounts:
     def repositories(self, account: str, region: str) -> list[str]:
         found = self.client(account, region, "ecr").describe_repositories()["repositories"]
         return [one["repositoryName"] for one in found]
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with bare_emulator(tmp_path_factory.mktemp("emulator")) as found:
-        yield found
 
 
 @pytest.fixture

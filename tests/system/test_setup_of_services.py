@@ -16,12 +16,10 @@ from pipeline.adapters.stack import Stacks
 from pipeline.iam import policies
 from pipeline.model.inventory import Presence, left
 from pipeline.stacks import stacks_of
-from tests.bare_emulator import bare_emulator
-from tests.foundations import Grounds, counted, killed_at
+from tests.foundations import NOWHERE, Grounds, counted, empty_account, killed_at
 from tests.iam.calls import read
 from tests.iam.judging import refused
 from tests.iam.parameters import faults
-from tests.iam.recorder.sitecustomize import recorded
 
 ONE = """
 [app]
@@ -42,30 +40,13 @@ SHOP = f"""{ONE}
 [services.api]
 port = 9000
 """
-NOWHERE = "127.0.0.1:1/nothing:1"
-"""An image that no registry has: its tasks never start, which does not matter to CloudFormation."""
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with bare_emulator(tmp_path_factory.mktemp("emulator")) as found:
-        yield found
 
 
 @pytest.fixture
 def grounds(port: int) -> Iterator[Grounds]:
     """An empty account, and empty again afterwards."""
-    found = Grounds(port, SHOP)
-    yield found
-    found.text = SHOP
-    assert left(found.clean_up("staging", "prod")) == ()
-
-
-@pytest.fixture
-def calls(grounds: Grounds, tmp_path: Path) -> Iterator[Path]:
-    """The file with every call of AWS that is made in the test."""
-    with recorded(str(tmp_path / "calls")):
-        yield tmp_path / "calls"
+    with empty_account(port, SHOP) as found:
+        yield found
 
 
 def rolled_out(grounds: Grounds, service: str = "shop-api") -> tuple[str, int]:
